@@ -1,0 +1,108 @@
+import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
+import type { Metadata } from "./metadata.ts";
+import type { GrpcStatus } from "./status.ts";
+
+/**
+ * One gRPC call that streams messages both ways, as either end sees it.
+ * A message is the bytes inside gRPC's five-byte frame; the frame itself stays inside this folder.
+ */
+export interface GrpcStream {
+  /**
+   * Queues one message, given as pieces that follow each other. Messages leave in call order; those of one turn of the
+   * event loop leave in one write. Pieces of 1 KiB and more are not copied: leave them alone from here on.
+   * Returns false when `bufferedBytes` has reached 64 KiB; then wait for `onDrain`. The message is queued all the same.
+   * After the stream has closed, or this side has ended it, the message is dropped and false is returned.
+   */
+  send(...pieces: readonly Uint8Array[]): boolean;
+  /** Bytes that `send` took and HTTP/2 has not yet accepted. */
+  readonly bufferedBytes: number;
+  /** True from the start until this side ended the stream or it closed. */
+  readonly writable: boolean;
+  /** Stops delivery before the next message, also in the middle of a chunk; HTTP/2's window then stops the peer. */
+  pause(): void;
+  /** Delivers what waits, in the calling turn or later, and goes on. */
+  resume(): void;
+  /**
+   * Names the receiver. Call it once; what came earlier waits for it and is delivered from the next microtask on.
+   */
+  start(receiver: GrpcReceiver): void;
+  /** How the call ended. Settles once for every call, whatever happens, and never rejects. */
+  readonly closed: Promise<GrpcStatus>;
+}
+
+/** Callbacks of one stream. They run one at a time, none after `onClose`. */
+export interface GrpcReceiver {
+  /** `message` may lie inside a larger read buffer that it keeps alive: copy small ones that are held for long. */
+  onMessage(message: Buffer): void;
+  /** After `send` returned false: what was queued has been accepted by HTTP/2. */
+  onDrain?(): void;
+  /** The peer sends no more (END_STREAM), after its last message. Not called when the call broke. */
+  onEnd?(): void;
+  /** The last callback. */
+  onClose(status: GrpcStatus): void;
+}
+
+/** A call as its server sees it. */
+export interface GrpcServerCall extends GrpcStream {
+  readonly path: string;
+  readonly metadata: Metadata;
+  /** Absolute time (`Date.now()` scale) from the caller's `grpc-timeout`; the call ends by itself with DEADLINE_EXCEEDED then. */
+  readonly deadlineAt: number | undefined;
+  readonly session: GrpcServerSession;
+  /** Sends the response headers now. Without it they go with the first message. A second call does nothing. */
+  sendHeaders(metadata?: Metadata): void;
+  /** Flushes what was sent, then the trailers. Legal at any time; the first one counts. */
+  finish(status: GrpcStatus): void;
+}
+
+/** A call as its client sees it. */
+export interface GrpcClientCall extends GrpcStream {
+  /** The response headers; rejects with a GrpcError if the call ends before they come. */
+  readonly headers: Promise<Metadata>;
+  /** Half-closes: this side sends no more. */
+  end(): void;
+  /** RST_STREAM CANCEL, now; the call closes with CANCELLED and `reason`. */
+  cancel(reason: string): void;
+}
+
+/** One HTTP/2 connection as its server sees it; the state that belongs to a peer hangs on it. */
+export interface GrpcServerSession {
+  readonly socket: Socket | TLSSocket;
+  /** `host:port` of the peer, or `unix` */
+  readonly peer: string;
+  /** Open calls. */
+  readonly callCount: number;
+  /** Milliseconds since a byte came from the peer. */
+  silentMs(): number;
+  /** How many concurrent calls the peer may have from now on (SETTINGS_MAX_CONCURRENT_STREAMS). */
+  allowCalls(count: number): void;
+  /** GOAWAY NO_ERROR; calls that run go on, the session closes after the last. */
+  drain(): void;
+  /** Ends everything now: the HTTP/2 session, and after a grace of 250 ms the raw socket (DESIGN: vanished peers). */
+  abort(reason: string): void;
+  readonly closed: Promise<void>;
+}
+
+/** One HTTP/2 connection as its client sees it. */
+export interface GrpcClientSession {
+  readonly peer: string;
+  /** True until GOAWAY came, `close` or `abort` was called, or the connection broke: then `open` fails at once with UNAVAILABLE. */
+  readonly usable: boolean;
+  silentMs(): number;
+  /**
+   * Opens a call and sends its request headers at once.
+   * `deadlineMs` travels as `grpc-timeout` and is enforced here too.
+   */
+  open(
+    path: string,
+    options?: { readonly metadata?: Metadata; readonly deadlineMs?: number; readonly signal?: AbortSignal },
+  ): GrpcClientCall;
+  /** Called once if the peer sends GOAWAY; calls that run go on. */
+  onGoaway(listener: () => void): void;
+  /** Waits for open calls, then closes the connection. */
+  close(): Promise<void>;
+  /** Ends everything now; open calls close with UNAVAILABLE. Safe to call twice. */
+  abort(reason: string): void;
+  readonly closed: Promise<void>;
+}

@@ -1,0 +1,24 @@
+import { defineConfig } from "vitest/config";
+
+/** One project per test folder; `npm run test:<project>` runs one of them. */
+const project = (name: string, testTimeoutMs: number) => ({
+  test: {
+    name,
+    include: [`test/${name}/**/*.test.ts`],
+    testTimeout: testTimeoutMs,
+    hookTimeout: testTimeoutMs,
+    pool: "forks" as const,
+    retry: 0,
+  },
+});
+
+export default defineConfig({
+  test: {
+    projects: [
+      project("unit", 30_000),
+      project("conformance", 60_000),
+      project("integration", 60_000),
+      project("interop", 600_000),
+    ],
+  },
+});

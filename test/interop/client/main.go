@@ -1,0 +1,92 @@
+// Command tunnel-client is the other end of the interop tests: kube-apiserver's place in front of a proxy server,
+// taken by the reference's own client library or by a plain HTTP CONNECT client, and the endpoints behind the agent.
+// Every subcommand prints one JSON object on stdout as its last line and exits with 1 if it failed.
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"time"
+)
+
+// A command runs with its parsed flags and returns what is to be printed; a non-nil error makes the process fail,
+// and the result, if any, is printed beside the error.
+type command struct {
+	summary string
+	setUp   func(flags *flag.FlagSet) func() (any, error)
+}
+
+var commands = map[string]command{
+	"endpoint":      {"serve echo, transfer and banner endpoints until stdin ends", endpointCommand},
+	"transfer":      {"move seeded bytes and compare SHA-256 digests at both ends", transferCommand},
+	"hold":          {"keep many connections open at once, steered by lines on stdin", holdCommand},
+	"churn":         {"dial, echo and close over and over, cancelling some dials", churnCommand},
+	"first-speaker": {"read a banner that the endpoint sends unasked", firstSpeakerCommand},
+	"echo":          {"measure request and response round trips", echoCommand},
+	"http":          {"GET one URL through the tunnel", httpCommand},
+}
+
+func main() {
+	if len(os.Args) < 2 {
+		usage()
+	}
+	chosen, known := commands[os.Args[1]]
+	if !known {
+		usage()
+	}
+	flags := flag.NewFlagSet(os.Args[1], flag.ExitOnError)
+	limit := flags.Duration("timeout", 5*time.Minute, "give up after this time")
+	run := chosen.setUp(flags)
+	_ = flags.Parse(os.Args[2:])
+
+	type outcome struct {
+		result any
+		err    error
+	}
+	finished := make(chan outcome, 1)
+	go func() {
+		result, err := run()
+		finished <- outcome{result, err}
+	}()
+	select {
+	case done := <-finished:
+		printResult(done.result, done.err)
+	case <-time.After(*limit):
+		printResult(nil, fmt.Errorf("not finished after %v", *limit))
+	}
+}
+
+// printResult ends the process.
+func printResult(result any, err error) {
+	report := map[string]any{"ok": err == nil}
+	if result != nil {
+		report["result"] = result
+	}
+	if err != nil {
+		report["error"] = err.Error()
+	}
+	printLine(report)
+	if err != nil {
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// printLine writes one JSON object and a newline to stdout in a single write.
+func printLine(value any) {
+	line, err := json.Marshal(value)
+	if err != nil {
+		panic(err)
+	}
+	_, _ = os.Stdout.Write(append(line, '\n'))
+}
+
+func usage() {
+	fmt.Fprintln(os.Stderr, "usage: tunnel-client COMMAND [flags]")
+	for name, known := range commands {
+		fmt.Fprintf(os.Stderr, "  %-14s %s\n", name, known.summary)
+	}
+	os.Exit(2)
+}

@@ -1,0 +1,41 @@
+import { TunnelClient } from "./tunnel-client.ts";
+
+interface Addresses {
+  readonly echo: string;
+  readonly transfer: string;
+  readonly banner: string;
+}
+
+interface Counts {
+  readonly accepted: number;
+  readonly open: number;
+}
+
+/** Endpoints in a Go process of their own, so that a transfer does not measure the test runner. */
+export class GoEndpoints {
+  readonly addresses: Addresses;
+  readonly #client: TunnelClient;
+  #countsAsked = 0;
+
+  private constructor(client: TunnelClient, addresses: Addresses) {
+    this.#client = client;
+    this.addresses = addresses;
+  }
+
+  static async start(): Promise<GoEndpoints> {
+    // It lives as long as a whole test file.
+    const client = await TunnelClient.start("endpoint", ["--timeout=1h"]);
+    return new GoEndpoints(client, await client.waitFor<Addresses>("echo", 0));
+  }
+
+  /** Connections open at this moment, over all endpoints. */
+  async openCount(): Promise<number> {
+    this.#client.send("count");
+    const { open } = await this.#client.waitFor<Counts>("open", this.#countsAsked++);
+    return open;
+  }
+
+  stop(): Promise<void> {
+    return this.#client.process.stop();
+  }
+}

@@ -1,0 +1,107 @@
+import { type ChildProcessByStdio, spawn } from "node:child_process";
+import { once } from "node:events";
+import { readdirSync, readFileSync } from "node:fs";
+import { createInterface } from "node:readline";
+import type { Readable, Writable } from "node:stream";
+
+export interface Command {
+  readonly file: string;
+  readonly args: readonly string[];
+}
+
+export interface Exit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+// Past this many lines the oldest are dropped: enough to see what went wrong, bounded under a flood.
+const keptLines = 2_000;
+const stopWithinMs = 10_000;
+
+/** A child process of a test. It lives until it exits or `stop()` is called. */
+export class ManagedProcess {
+  readonly name: string;
+  /** Resolves when the process has exited and its output is read to the end; rejects if it could not be started. */
+  readonly exited: Promise<Exit>;
+  /** The newest lines of standard error. */
+  readonly stderr: string[] = [];
+  readonly #child: ChildProcessByStdio<Writable, Readable, Readable>;
+  readonly #exit = new AbortController();
+  // If the test run itself ends early, its children go with it.
+  readonly #killWithTests = () => {
+    this.#child.kill("SIGKILL");
+  };
+
+  constructor(name: string, command: Command, options: { readonly env?: Readonly<Record<string, string>> } = {}) {
+    this.name = name;
+    this.#child = spawn(command.file, command.args, {
+      env: { ...process.env, ...options.env },
+      stdio: ["pipe", "pipe", "pipe"],
+    });
+    // What is written to a process that has just gone is lost, and its exit is seen elsewhere.
+    this.#child.stdin.on("error", () => {});
+    createInterface({ input: this.#child.stderr }).on("line", (line) => {
+      this.stderr.push(line);
+      if (this.stderr.length > keptLines) this.stderr.shift();
+    });
+    this.exited = once(this.#child, "close").then((exit) => {
+      const [code, signal] = exit as [number | null, NodeJS.Signals | null];
+      process.off("exit", this.#killWithTests);
+      this.#exit.abort(new Error(`${this.describe()}\nexited with ${signal ?? `code ${code}`}`));
+      return { code, signal };
+    });
+    this.exited.catch((error) => this.#exit.abort(error));
+    process.on("exit", this.#killWithTests);
+  }
+
+  get pid(): number {
+    if (this.#child.pid === undefined) throw new Error(`${this.name} did not start`);
+    return this.#child.pid;
+  }
+
+  get stdin(): Writable {
+    return this.#child.stdin;
+  }
+
+  get stdout(): Readable {
+    return this.#child.stdout;
+  }
+
+  /** Aborts when the process is gone, with its log as reason: a signal for waits that need it alive. */
+  get gone(): AbortSignal {
+    return this.#exit.signal;
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    process.kill(this.pid, signal);
+  }
+
+  /** Ends the process, whatever it is doing, and resolves when it is gone. Rejects if it outlives SIGKILL by 10 s. */
+  async stop(): Promise<void> {
+    // A process stopped by SIGSTOP dies by SIGKILL as well.
+    this.#child.kill("SIGKILL");
+    const late = AbortSignal.timeout(stopWithinMs);
+    await Promise.race([this.exited, once(late, "abort").then(() => Promise.reject(new Error(`${this.name} stays`)))]);
+  }
+
+  openDescriptors(): number {
+    return readdirSync(`/proc/${this.pid}/fd`).length;
+  }
+
+  residentBytes(): number {
+    const [, kilobytes] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${this.pid}/status`, "utf8")) ?? [];
+    if (kilobytes === undefined) throw new Error(`${this.name} has no resident size`);
+    return Number(kilobytes) * 1024;
+  }
+
+  /** User and system time used so far, in milliseconds. */
+  cpuMs(): number {
+    // Fields 14 and 15 of proc(5) stat, counted behind the command name, which may hold spaces; 100 ticks a second.
+    const fields = readFileSync(`/proc/${this.pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
+    return (Number(fields[11]) + Number(fields[12])) * 10;
+  }
+
+  describe(): string {
+    return `--- last lines of ${this.name} ---\n${this.stderr.slice(-40).join("\n")}`;
+  }
+}

@@ -1,0 +1,200 @@
+import { get } from "node:http";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { buildGo } from "./go.ts";
+import { type Command, ManagedProcess } from "./managed-process.ts";
+import { MetricsPage } from "./metrics-page.ts";
+import { freePort } from "./ports.ts";
+import { repositoryRoot } from "./repository-root.ts";
+import { until } from "./until.ts";
+import type { Workspace } from "./workspace.ts";
+
+export type Implementation = "hawser" | "reference-v0.36.0";
+
+export interface FrontendKind {
+  readonly protocol: "grpc" | "connect";
+  readonly transport: "uds" | "tcp";
+}
+
+/** Where a frontend is reached; over TCP with the workspace's client certificate. */
+export type FrontendAddress =
+  | { readonly transport: "uds"; readonly path: string }
+  | { readonly transport: "tcp"; readonly host: string; readonly port: number };
+
+export interface ServerStart {
+  readonly implementation: Implementation;
+  readonly workspace: Workspace;
+  readonly frontend: FrontendKind;
+  /** More flags; they come last and so win. */
+  readonly flags?: readonly string[];
+}
+
+export interface AgentStart {
+  readonly implementation: Implementation;
+  readonly workspace: Workspace;
+  readonly agentPort: number;
+  readonly agentId: string;
+  readonly flags?: readonly string[];
+}
+
+const host = "127.0.0.1";
+const startWithinMs = 20_000;
+
+/** A running proxy-server or proxy-agent with its health listener. */
+export class ProxyProcess extends ManagedProcess {
+  readonly #healthPort: number;
+  readonly #metricPrefix: string;
+
+  constructor(half: "server" | "agent", name: string, command: Command, healthPort: number) {
+    super(name, command);
+    this.#healthPort = healthPort;
+    this.#metricPrefix = `konnectivity_network_proxy_${half}_`;
+  }
+
+  async metrics(): Promise<MetricsPage> {
+    const { status, body } = await this.get("/metrics");
+    if (status !== 200) throw new Error(`${this.name}: /metrics answered ${status}`);
+    return new MetricsPage(body);
+  }
+
+  /** Scrapes one family of this half, named without its prefix; samples that are not there count as 0. */
+  async metric(name: string, labels: Readonly<Record<string, string>> = {}): Promise<number> {
+    return (await this.metrics()).sum(this.#metricPrefix + name, labels) ?? 0;
+  }
+
+  /** Resolves as soon as the path answers 200; rejects with the captured log after 20 s or when the process ends. */
+  async answersOk(path: string): Promise<void> {
+    await until(`${this.name}: 200 on ${path}`, async () => (await this.get(path)).status === 200, this.withinStart());
+  }
+
+  withinStart() {
+    return { withinMs: startWithinMs, signal: this.gone, describe: () => this.describe() };
+  }
+
+  /** Each request has a connection of its own, so that none stays open in the counted descriptors. */
+  get(path: string): Promise<{ readonly status: number; readonly body: string }> {
+    return new Promise((resolve, reject) => {
+      const request = get({ host, port: this.#healthPort, path, agent: false }, (response) => {
+        let body = "";
+        response.setEncoding("utf8");
+        response.on("data", (text: string) => {
+          body += text;
+        });
+        response.on("end", () => resolve({ status: response.statusCode ?? 0, body }));
+        response.on("error", reject);
+      });
+      request.on("error", reject);
+    });
+  }
+}
+
+export class ProxyServer extends ProxyProcess {
+  readonly frontend: FrontendAddress;
+  readonly agentPort: number;
+
+  constructor(name: string, command: Command, ports: { health: number; agent: number }, frontend: FrontendAddress) {
+    super("server", name, command, ports.health);
+    this.agentPort = ports.agent;
+    this.frontend = frontend;
+  }
+}
+
+/** Starts a proxy-server; resolves when it is healthy and its frontend accepts. It is not ready before an agent came. */
+export async function startServer(start: ServerStart): Promise<ProxyServer> {
+  const { workspace, implementation } = start;
+  const { certificates } = workspace;
+  const ports = { health: await freePort(), agent: await freePort(), admin: await freePort() };
+  const frontend: FrontendAddress =
+    start.frontend.transport === "uds"
+      ? { transport: "uds", path: workspace.path("proxy.sock") }
+      : { transport: "tcp", host, port: await freePort() };
+  const command = await commandOf(implementation, "server", [
+    `--mode=${start.frontend.protocol === "grpc" ? "grpc" : "http-connect"}`,
+    ...(frontend.transport === "uds"
+      ? [`--uds-name=${frontend.path}`, "--server-port=0"]
+      : [
+          `--server-bind-address=${host}`,
+          `--server-port=${frontend.port}`,
+          `--server-ca-cert=${certificates.frontendCa}`,
+          `--server-cert=${certificates.server.cert}`,
+          `--server-key=${certificates.server.key}`,
+        ]),
+    `--agent-bind-address=${host}`,
+    `--agent-port=${ports.agent}`,
+    `--cluster-ca-cert=${certificates.agentCa}`,
+    `--cluster-cert=${certificates.cluster.cert}`,
+    `--cluster-key=${certificates.cluster.key}`,
+    `--health-bind-address=${host}`,
+    `--health-port=${ports.health}`,
+    `--admin-bind-address=${host}`,
+    `--admin-port=${ports.admin}`,
+    ...(start.flags ?? []),
+  ]);
+  const server = new ProxyServer(`${implementation} server`, command, ports, frontend);
+  return orStop(server, async () => {
+    await server.answersOk("/healthz");
+    await until(`${server.name}: frontend accepts`, () => accepts(frontend), server.withinStart());
+  });
+}
+
+/** Starts a proxy-agent; resolves when it is connected to its server. */
+export async function startAgent(start: AgentStart): Promise<ProxyProcess> {
+  const { implementation, agentId, workspace } = start;
+  const healthPort = await freePort();
+  const command = await commandOf(implementation, "agent", [
+    `--proxy-server-host=${host}`,
+    `--proxy-server-port=${start.agentPort}`,
+    `--ca-cert=${workspace.certificates.agentCa}`,
+    `--agent-cert=${workspace.certificates.agent.cert}`,
+    `--agent-key=${workspace.certificates.agent.key}`,
+    `--agent-id=${agentId}`,
+    "--sync-interval=100ms",
+    "--sync-interval-cap=500ms",
+    "--probe-interval=100ms",
+    `--health-server-host=${host}`,
+    `--health-server-port=${healthPort}`,
+    `--admin-bind-address=${host}`,
+    `--admin-server-port=${await freePort()}`,
+    ...(start.flags ?? []),
+  ]);
+  const agent = new ProxyProcess("agent", `${implementation} agent ${agentId}`, command, healthPort);
+  return orStop(agent, () => agent.answersOk("/readyz"));
+}
+
+async function commandOf(implementation: Implementation, half: "server" | "agent", args: string[]): Promise<Command> {
+  if (implementation === "hawser") {
+    return { file: process.execPath, args: [join(repositoryRoot, "dist", half, "bin.js"), ...args] };
+  }
+  return { file: await buildReference(half), args };
+}
+
+/** Resolves to the path of the reference's binary. */
+export function buildReference(half: "server" | "agent"): Promise<string> {
+  return buildGo({
+    moduleDir: "test/interop/reference-v0.36.0",
+    package: `sigs.k8s.io/apiserver-network-proxy/cmd/${half}`,
+    out: `reference-v0.36.0-proxy-${half}`,
+  });
+}
+
+async function orStop<P extends ManagedProcess>(child: P, becomeReady: () => Promise<void>): Promise<P> {
+  try {
+    await becomeReady();
+    return child;
+  } catch (error) {
+    await child.stop();
+    throw error;
+  }
+}
+
+function accepts(frontend: FrontendAddress): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket =
+      frontend.transport === "uds" ? connect(frontend.path) : connect({ host: frontend.host, port: frontend.port });
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once("error", () => resolve(false));
+  });
+}

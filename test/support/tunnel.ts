@@ -1,0 +1,92 @@
+import {
+  type FrontendKind,
+  type Implementation,
+  type ProxyProcess,
+  type ProxyServer,
+  startAgent,
+  startServer,
+} from "./processes.ts";
+import { until } from "./until.ts";
+import { Workspace } from "./workspace.ts";
+
+export interface TunnelStart {
+  readonly server: Implementation;
+  readonly agent: Implementation;
+  readonly frontend: FrontendKind;
+  /** 1 if left out. They are called agent-0, agent-1, ... */
+  readonly agentCount?: number;
+  readonly serverFlags?: readonly string[];
+  readonly agentFlags?: readonly string[];
+}
+
+/** A server with its agents, each a process of its own, and the folder that they use. */
+export class Tunnel {
+  readonly workspace: Workspace;
+  readonly server: ProxyServer;
+  readonly kind: FrontendKind;
+  readonly agents: ProxyProcess[] = [];
+  readonly #start: TunnelStart;
+  #agentsStarted = 0;
+
+  private constructor(start: TunnelStart, workspace: Workspace, server: ProxyServer) {
+    this.#start = start;
+    this.kind = start.frontend;
+    this.workspace = workspace;
+    this.server = server;
+  }
+
+  /** Resolves when the server counts every agent as ready. Leaves nothing behind if that fails. */
+  static async start(start: TunnelStart): Promise<Tunnel> {
+    const workspace = new Workspace();
+    const { server: implementation, frontend, serverFlags: flags = [] } = start;
+    const server = await startServer({ implementation, workspace, frontend, flags }).catch((error) => {
+      workspace.remove();
+      throw error;
+    });
+    const tunnel = new Tunnel(start, workspace, server);
+    try {
+      for (let index = 0; index < (start.agentCount ?? 1); index++) await tunnel.addAgent();
+      return tunnel;
+    } catch (error) {
+      await tunnel.stop();
+      throw error;
+    }
+  }
+
+  /** Starts one more agent, under `agentId` if given; resolves when the server counts it as ready. */
+  async addAgent(agentId = `agent-${this.#agentsStarted}`): Promise<ProxyProcess> {
+    this.#agentsStarted += 1;
+    const { agent: implementation, agentFlags: flags = [] } = this.#start;
+    const { agentPort } = this.server;
+    const agent = await startAgent({ implementation, workspace: this.workspace, agentPort, agentId, flags });
+    this.agents.push(agent);
+    await this.serverCounts(this.agents.length);
+    return agent;
+  }
+
+  /** Ends an agent with SIGKILL, without waiting for what the server makes of it, and forgets it. */
+  killAgent(agent: ProxyProcess): void {
+    this.agents.splice(this.agents.indexOf(agent), 1);
+    agent.kill("SIGKILL");
+  }
+
+  /** Resolves when exactly so many agents are ready at the server. */
+  async serverCounts(agentCount: number): Promise<void> {
+    await until(
+      `${this.server.name}: ${agentCount} agents ready`,
+      async () => (await this.server.metric("ready_backends", { proxy_strategy: "default" })) === agentCount,
+      this.server.withinStart(),
+    );
+  }
+
+  /** The last log lines of all its processes. */
+  describe(): string {
+    return [this.server, ...this.agents].map((child) => child.describe()).join("\n");
+  }
+
+  /** Stops every process and removes the folder. */
+  async stop(): Promise<void> {
+    await Promise.all([...this.agents, this.server].map((child) => child.stop()));
+    this.workspace.remove();
+  }
+}

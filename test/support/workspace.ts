@@ -1,0 +1,19 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { issueTestCertificates, type TestCertificates } from "./certificates.ts";
+
+/** What a test leaves on disk: a temporary folder with a set of certificates and room for sockets. */
+export class Workspace {
+  // Short, because the path of a Unix socket ends at 107 bytes.
+  readonly folder = mkdtempSync(join(tmpdir(), "hw-"));
+  readonly certificates: TestCertificates = issueTestCertificates(this.folder);
+
+  path(name: string): string {
+    return join(this.folder, name);
+  }
+
+  remove(): void {
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,59 @@
+import { UsageError } from "../errors.ts";
+import { formatGoDuration } from "./go-duration.ts";
+
+/** An empty host means all interfaces. */
+export interface ListenAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+const portMax = 65535;
+
+/** The header value limits of DESIGN 6, in bytes. */
+export const idMaxBytes = 253;
+export const identifiersMaxBytes = 4096;
+
+/** Puts `prefix` before the message of a UsageError that `check` throws. */
+export function withPrefix<Result>(prefix: string, check: () => Result): Result {
+  try {
+    return check();
+  } catch (error) {
+    if (error instanceof UsageError) throw new UsageError(`${prefix}${error.message}`);
+    throw error;
+  }
+}
+
+/** Throws UsageError for a queue length that holds nothing. */
+export function requireChannelSize(size: number): void {
+  if (size <= 0) throw new UsageError(`channel size ${size} must be greater than 0`);
+}
+
+/** Throws UsageError if contention profiling is asked for alone. */
+export function requireProfilingPair(contention: boolean, profiling: boolean): void {
+  if (contention && !profiling) {
+    throw new UsageError("if --enable-contention-profiling is set, --enable-profiling must also be set");
+  }
+}
+
+/** Throws UsageError for a port that TCP does not have. */
+export function requirePort(flag: string, port: number): void {
+  if (port > portMax) throw new UsageError(`--${flag} must be at most ${portMax}, got ${port}`);
+}
+
+/** Throws UsageError for a duration that is 0 or less. */
+export function requirePositive(flag: string, nanoseconds: bigint): void {
+  if (nanoseconds > 0n) return;
+  throw new UsageError(`--${flag} must be greater than 0, got ${formatGoDuration(nanoseconds)}`);
+}
+
+/** Throws UsageError for a text that cannot travel as a header's value, or is longer than peers take. */
+export function requireHeaderText(flag: string, text: string, maxBytes: number): void {
+  if (text.length > maxBytes || !/^[\x20-\x7e]*$/.test(text)) {
+    throw new UsageError(`--${flag} must be printable ASCII of at most ${maxBytes} bytes`);
+  }
+}
+
+/** A host as Node's net and tls take it: an IPv6 address without its brackets. */
+export function bareHost(host: string): string {
+  return host.startsWith("[") && host.endsWith("]") ? host.slice(1, -1) : host;
+}

@@ -1,0 +1,106 @@
+import type { ErrorCode } from "../shared/errors.ts";
+import { ConnectionMetrics } from "../shared/metrics/connection-metrics.ts";
+import type { Counter, Gauge, Histogram } from "../shared/metrics/instruments.ts";
+import { type CodedPacketMeter, PacketMetrics } from "../shared/metrics/packet-metrics.ts";
+import { byValue, counters, gauge, histogram, openRegistry, type Registry } from "../shared/metrics/registry.ts";
+import type { CloseReport } from "../shared/stream/splice.ts";
+
+/** Why the reference counts an endpoint as not reached. Source: KONNECTIVITY 7.2. */
+const endpointDialFailureReasons = ["timeout", "unknown"] as const;
+type EndpointDialFailureReason = (typeof endpointDialFailureReasons)[number];
+
+const prefix = "konnectivity_network_proxy_agent_";
+const dialBounds = [0.005, 0.025, 0.1, 0.5, 2.5, 10, 30];
+
+/** The agent's metric families: the reference's names, labels, buckets and meanings, and some of our own. */
+export class AgentMetrics {
+  readonly registry: Registry;
+  /** Seconds that a successful dial of an endpoint took. */
+  readonly dialDuration: Histogram;
+  /** Servers that this agent is linked to. */
+  readonly openServerConnections: Gauge;
+  /** Servers that are said to exist. */
+  readonly knownServerCount: Gauge;
+  readonly openEndpointConnections: Gauge;
+  readonly packets: CodedPacketMeter;
+  readonly #endpointDialFailures: Readonly<Record<EndpointDialFailureReason, Counter>>;
+  readonly #connections: ConnectionMetrics;
+
+  constructor(options: { readonly version: string }) {
+    const registry = openRegistry(options);
+    this.registry = registry;
+    this.dialDuration = histogram(registry, {
+      name: `${prefix}dial_duration_seconds`,
+      help: "Time that a successful dial of an endpoint took, in seconds.",
+      bounds: dialBounds,
+    });
+    const dialFailures = counters(registry, {
+      name: `${prefix}endpoint_dial_failure_total`,
+      help: "Number of failures dialing the remote endpoint, by reason (example: timeout).",
+      labels: ["reason"],
+    });
+    this.#endpointDialFailures = byValue(endpointDialFailureReasons, (reason) => dialFailures.labelled({ reason }));
+    const failures = counters(registry, {
+      name: `${prefix}server_connection_failure_count`,
+      help: "Failures of the stream to a server, by direction. DEPRECATED: stream_errors_total tells more.",
+      labels: ["direction"],
+    });
+    this.openServerConnections = gauge(registry, {
+      name: `${prefix}open_server_connections`,
+      help: "Servers that this agent is linked to.",
+    });
+    this.knownServerCount = gauge(registry, {
+      name: `${prefix}known_server_count`,
+      help: "Servers that this agent believes to exist.",
+    });
+    this.openEndpointConnections = gauge(registry, {
+      name: `${prefix}open_endpoint_connections`,
+      help: "Current number of open endpoint connections.",
+    });
+    const meter = new PacketMetrics(registry, prefix).meter({ sent: "from_agent", received: "to_agent" });
+    this.packets = withFailures(
+      meter,
+      byValue(["to_server", "from_server"], (direction) => failures.labelled({ direction })),
+    );
+    this.#connections = new ConnectionMetrics(registry, "agent");
+  }
+
+  get stalledResets(): Counter {
+    return this.#connections.stalledResets;
+  }
+
+  /** Counts a dial that brought no connection, in the reference's terms and in ours. */
+  endpointDialFailed(code: ErrorCode): void {
+    this.#endpointDialFailures[code === "dial_timeout" ? "timeout" : "unknown"].inc();
+    this.#connections.dialFailed(code);
+  }
+
+  connectionClosed(report: CloseReport): void {
+    this.#connections.closed(report.by, report.code);
+    this.#connections.bytes.toEndpoint.inc(report.bytesToEndpoint);
+    this.#connections.bytes.toFrontend.inc(report.bytesToFrontend);
+  }
+
+  /** `limit` names the limit that was reached, in this program's words. */
+  refused(limit: string): void {
+    this.#connections.refused(limit);
+  }
+}
+
+/** Counts each failure of the stream also by its direction, as the deprecated family does. */
+function withFailures(
+  meter: CodedPacketMeter,
+  failures: Readonly<Record<"to_server" | "from_server", Counter>>,
+): CodedPacketMeter {
+  return {
+    ...meter,
+    sendFailed(packetType, code) {
+      failures.to_server.inc();
+      meter.sendFailed(packetType, code);
+    },
+    receiveFailed(code) {
+      failures.from_server.inc();
+      meter.receiveFailed(code);
+    },
+  };
+}

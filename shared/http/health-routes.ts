@@ -1,0 +1,64 @@
+import { expose, expositionContentType, type Registry } from "../metrics/registry.ts";
+import type { HttpAnswer, HttpHandler, HttpRoutes } from "./listener.ts";
+
+/** What a half tells about itself. */
+export interface HealthSources {
+  readonly ready: () => boolean;
+  readonly registry: Registry;
+}
+
+const ok: HttpAnswer = { status: 200, body: "ok" };
+
+/** The health port of the server. Source: KONNECTIVITY 5.4. */
+export function serverHealthRoutes(sources: HealthSources): HttpRoutes {
+  return healthRoutes(sources, () =>
+    sources.ready() ? ok : { status: 500, body: "no connection to any proxy agent" },
+  );
+}
+
+/** The health port of the agent. Source: KONNECTIVITY 6.8. */
+export function agentHealthRoutes(sources: HealthSources): HttpRoutes {
+  return healthRoutes(sources, ({ query }) => {
+    if (!sources.ready()) {
+      return { status: 503, body: "[+]ping ok\n[-]server-connected failed: no servers connected\n" };
+    }
+    return query.has("verbose") ? { status: 200, body: "[+]ping ok\n[+]server-connected ok\ncheck passed\n" } : ok;
+  });
+}
+
+/** The admin port of the server: the same metrics as on its health port. */
+export function serverAdminRoutes({ registry }: { readonly registry: Registry }): HttpRoutes {
+  return new Map([["/metrics", metricsHandler(registry)]]);
+}
+
+/** The admin port of the agent: sends who asks for metrics to the health port, under the host name that they used. */
+export function agentAdminRoutes({ healthPort }: { readonly healthPort: number }): HttpRoutes {
+  return new Map<string, HttpHandler>([
+    [
+      "/metrics",
+      ({ host }) => {
+        const name = hostWithoutPort(host);
+        const authority = name.includes(":") ? `[${name}]` : name;
+        return { status: 301, body: "", headers: { Location: `//${authority}:${healthPort}/metrics` } };
+      },
+    ],
+  ]);
+}
+
+function healthRoutes({ registry }: HealthSources, readiness: HttpHandler): HttpRoutes {
+  return new Map<string, HttpHandler>([
+    ["/healthz", () => ok],
+    ["/readyz", readiness],
+    ["/ready", readiness],
+    ["/metrics", metricsHandler(registry)],
+  ]);
+}
+
+const metricsHandler =
+  (registry: Registry): HttpHandler =>
+  async () => ({ status: 200, body: await expose(registry), headers: { "Content-Type": expositionContentType } });
+
+/** The host of `host:port` or `[host]:port`, or all of it where it has no port, as a bare IPv6 address. */
+export function hostWithoutPort(host: string): string {
+  return /^\[(.*)\](?::\d*)?$/.exec(host)?.[1] ?? /^([^:]*):\d*$/.exec(host)?.[1] ?? host;
+}

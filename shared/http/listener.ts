@@ -1,0 +1,141 @@
+import { once } from "node:events";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { ProxyError, UsageError } from "../errors.ts";
+import type { Log } from "../log.ts";
+
+/** What a handler may look at. */
+export interface HttpQuestion {
+  readonly query: URLSearchParams;
+  /** The Host header; empty if there is none. */
+  readonly host: string;
+}
+
+export interface HttpAnswer {
+  readonly status: number;
+  readonly body: string;
+  /** `Content-Type` is plain text unless given. */
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** Asked whatever the method, as the reference's handlers are. */
+export type HttpHandler = (question: HttpQuestion) => HttpAnswer | Promise<HttpAnswer>;
+
+/** By path, without a query. */
+export type HttpRoutes = ReadonlyMap<string, HttpHandler>;
+
+export interface HttpListener {
+  readonly address: { readonly host: string; readonly port: number };
+  /** Stops listening and cuts what is open: answers are short, and who waits for one is asked again elsewhere. */
+  close(): Promise<void>;
+}
+
+/** The reference's limit for reading a head. */
+const headTimeoutMs = 60_000;
+/** The reference takes 1 MiB; nobody who asks for health or metrics sends that, and each connection may hold so much. */
+const headMaxBytes = 16 * 1024;
+/** More than a probe or a scraper needs, few enough to leave descriptors for the proxy. */
+const connectionsMax = 512;
+/** Longer than the usual interval between two scrapes, so that these use one connection. */
+const keepAliveTimeoutMs = 120_000;
+
+/**
+ * Serves a few routes by plain HTTP: health, readiness, metrics. `host` empty means all interfaces, port 0 any free one.
+ * Rejects with a UsageError that begins with `label`, the flag or purpose of this listener, if the address cannot be bound.
+ */
+export async function startHttpListener(options: {
+  readonly label: string;
+  readonly host: string;
+  readonly port: number;
+  readonly routes: HttpRoutes;
+  readonly log: Log;
+}): Promise<HttpListener> {
+  const { routes, log } = options;
+  const server = createServer(
+    {
+      headersTimeout: headTimeoutMs,
+      requestTimeout: headTimeoutMs,
+      keepAliveTimeout: keepAliveTimeoutMs,
+      maxHeaderSize: headMaxBytes,
+    },
+    (request, response) => void answer(routes, request, response, log),
+  );
+  server.maxConnections = connectionsMax;
+  await listen(server, options);
+  const { address, port } = server.address() as AddressInfo;
+  return { address: { host: address, port }, close: () => close(server) };
+}
+
+async function listen(
+  server: Server,
+  { label, host, port }: { readonly label: string; readonly host: string; readonly port: number },
+): Promise<void> {
+  try {
+    server.listen({ port, ...(host !== "" && { host }) });
+    await once(server, "listening");
+  } catch (error) {
+    const where = `${host.includes(":") ? `[${host}]` : host}:${port}`;
+    throw new UsageError(`${label}: cannot listen on ${where}: ${bindFailure(error as NodeJS.ErrnoException)}`, {
+      cause: error,
+    });
+  }
+}
+
+function bindFailure(error: NodeJS.ErrnoException): string {
+  switch (error.code) {
+    case "EADDRINUSE":
+      return "address already in use; stop what listens there or choose another port";
+    case "EACCES":
+      return "permission denied; choose a port from 1024 on";
+    case "EADDRNOTAVAIL":
+      return "this machine has no such address";
+    default:
+      return error.message;
+  }
+}
+
+async function close(server: Server): Promise<void> {
+  if (!server.listening) return;
+  const closed = once(server, "close");
+  server.close();
+  server.closeAllConnections();
+  await closed;
+}
+
+async function answer(routes: HttpRoutes, request: IncomingMessage, response: ServerResponse, log: Log): Promise<void> {
+  const { path, query } = splitTarget(request.url ?? "");
+  const handler = routes.get(path) ?? notFound;
+  let reply: HttpAnswer;
+  try {
+    reply = await handler({ query, host: request.headers.host ?? "" });
+  } catch (error) {
+    log.error({ err: ProxyError.from(error), path }, "cannot answer an HTTP request");
+    reply = { status: 500, body: "internal error\n" };
+  }
+  response.writeHead(reply.status, {
+    "Content-Type": "text/plain; charset=utf-8",
+    ...reply.headers,
+    "Content-Length": Buffer.byteLength(reply.body),
+    // A body that nobody reads would otherwise be received to its end before the next request.
+    ...(request.complete || !hasBody(request) ? {} : { Connection: "close" }),
+  });
+  response.end(reply.body);
+}
+
+/** Go's answer. */
+const notFound: HttpHandler = () => ({
+  status: 404,
+  body: "404 page not found\n",
+  headers: { "X-Content-Type-Options": "nosniff" },
+});
+
+const hasBody = ({ headers }: IncomingMessage): boolean =>
+  headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0;
+
+/** Takes `/path?query` apart, also where a proxy's form `http://host/path` is used. */
+function splitTarget(target: string): { readonly path: string; readonly query: URLSearchParams } {
+  const local = target.replace(/^https?:\/\/[^/?]*/i, "");
+  const mark = local.indexOf("?");
+  const path = mark === -1 ? local : local.slice(0, mark);
+  return { path, query: new URLSearchParams(mark === -1 ? "" : local.slice(mark + 1)) };
+}

@@ -1,0 +1,60 @@
+import type { ErrorCode } from "../errors.ts";
+import type { CloseReport } from "../stream/splice.ts";
+import type { Counter } from "./instruments.ts";
+import { counter, counters, type Family, type Registry } from "./registry.ts";
+
+/** The families of Hawser's own that both halves have: what became of dials and connections. */
+export class ConnectionMetrics {
+  /** Bytes carried, by where they went. */
+  readonly bytes: { readonly toEndpoint: Counter; readonly toFrontend: Counter };
+  /** Connections reset because their reader drained too little for too long. */
+  readonly stalledResets: Counter;
+  readonly #closed: Family<"by" | "code", Counter>;
+  readonly #refused: Family<"limit", Counter>;
+  readonly #dialsFailed: Family<"code", Counter>;
+
+  constructor(registry: Registry, half: "server" | "agent") {
+    const prefix = `hawser_${half}_`;
+    const bytes = counters(registry, {
+      name: `${prefix}bytes_total`,
+      help: "Bytes of connections carried, by direction.",
+      labels: ["direction"],
+    });
+    this.bytes = {
+      toEndpoint: bytes.labelled({ direction: "to_endpoint" }),
+      toFrontend: bytes.labelled({ direction: "to_frontend" }),
+    };
+    this.stalledResets = counter(registry, {
+      name: `${prefix}stalled_resets_total`,
+      help: "Connections reset because their reader drained too little for too long.",
+    });
+    this.#closed = counters(registry, {
+      name: `${prefix}connections_closed_total`,
+      help: "Connections that have ended, by who ended them and why; code ok is a plain end.",
+      labels: ["by", "code"],
+    });
+    this.#refused = counters(registry, {
+      name: `${prefix}refused_total`,
+      help: "What was refused because a limit was reached, by limit.",
+      labels: ["limit"],
+    });
+    this.#dialsFailed = counters(registry, {
+      name: `${prefix}dials_failed_total`,
+      help: "Dials that brought no connection, each counted once, by code.",
+      labels: ["code"],
+    });
+  }
+
+  closed(by: CloseReport["by"], code: CloseReport["code"]): void {
+    this.#closed.labelled({ by, code }).inc();
+  }
+
+  /** `limit` is a name from this program, never one from a peer. */
+  refused(limit: string): void {
+    this.#refused.labelled({ limit }).inc();
+  }
+
+  dialFailed(code: ErrorCode): void {
+    this.#dialsFailed.labelled({ code }).inc();
+  }
+}

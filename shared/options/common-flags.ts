@@ -135,6 +135,12 @@ export function readLogOptions(values: FlagValues<typeof commonFlags>): LogOptio
   return { format, verbosity: values.v, file, stderr: file === undefined || values.alsologtostderr };
 }
 
+/** One line if the log does not go where the flags name a file. */
+export function logNotices(values: FlagValues<typeof commonFlags>): readonly string[] {
+  if (values["log-file"] === "" || !values.logtostderr) return [];
+  return ["--log-file is ignored, since --logtostderr is true; the log goes to standard error"];
+}
+
 /** What both halves do while a connection has ended on one side only. */
 export const halfCloseTimeoutFlag = {
   type: "duration",

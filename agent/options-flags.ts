@@ -1,0 +1,226 @@
+import { commonFlags, halfCloseTimeoutFlag, httpGroup, profilingFlags } from "../shared/options/common-flags.ts";
+import { type FlagStatus, type FlagTable, works } from "../shared/options/flag.ts";
+
+const server = "Server";
+const identity = "Identity";
+const linking = "Linking";
+const kubernetes = "Kubernetes";
+const limits = "Limits";
+
+const leasesLater: FlagStatus = {
+  kind: "later",
+  sentence:
+    "this version does not count servers by their leases yet; give every server the number of servers with its --server-count",
+};
+const leasesOnly: FlagStatus = {
+  kind: "no-op",
+  reason: "it belongs to counting leases, which this version does not do yet",
+};
+const serverLabel = "k8s-app=konnectivity-server";
+
+/** The flags of `proxy-agent`. Source: KONNECTIVITY 6.1, and DESIGN 3.6 for our own. */
+export const agentFlags = {
+  "proxy-server-host": {
+    type: "string",
+    default: "127.0.0.1",
+    group: server,
+    help: "Name or address of the server; its certificate must be for it.",
+    status: works,
+  },
+  "proxy-server-port": {
+    type: "int",
+    default: "8091",
+    group: server,
+    help: "Port of the server's agent listener.",
+    status: works,
+  },
+  "ca-cert": {
+    type: "string",
+    default: "",
+    group: server,
+    help: "PEM bundle of the authorities that sign servers' certificates. Required; the system's are never used.",
+    status: works,
+  },
+  "alpn-proto": {
+    type: "strings",
+    default: "",
+    group: server,
+    help: "Protocols to offer by ALPN before h2, for a load balancer that goes by them.",
+    status: works,
+  },
+  "keepalive-time": {
+    type: "duration",
+    default: "1h",
+    group: server,
+    help: "How long a server's connection may be silent before it is pinged; at least 10s.",
+    status: works,
+  },
+
+  "agent-id": {
+    type: "string",
+    default: "",
+    defaultNote: "$PROXY_AGENT_ID, else a random UUID",
+    group: identity,
+    help: "Name of this agent, by which servers tell agents apart.",
+    status: works,
+  },
+  "agent-identifiers": {
+    type: "string",
+    default: "",
+    group: identity,
+    help:
+      "What this agent can reach, as a URL query with the keys ipv4, ipv6, host, cidr and default-route: " +
+      "host=node-1&ipv4=10.0.0.1&default-route=true.",
+    status: works,
+  },
+  "agent-cert": {
+    type: "string",
+    default: "",
+    group: identity,
+    help: "PEM certificate to present to the server.",
+    status: works,
+  },
+  "agent-key": { type: "string", default: "", group: identity, help: "Its private key.", status: works },
+  "service-account-token-path": {
+    type: "string",
+    default: "",
+    group: identity,
+    help: "File with the token to present to the server.",
+    status: {
+      kind: "later",
+      sentence:
+        "this version does not present tokens yet; authenticate by certificate with --agent-cert and --agent-key",
+    },
+  },
+
+  "sync-interval": {
+    type: "duration",
+    default: "1s",
+    group: linking,
+    help: "How often to look for servers without a link; a failed attempt is followed by longer waits.",
+    status: works,
+  },
+  "sync-interval-cap": {
+    type: "duration",
+    default: "10s",
+    group: linking,
+    help: "The longest of these waits.",
+    status: works,
+  },
+  "probe-interval": {
+    type: "duration",
+    default: "1s",
+    group: linking,
+    help: "How often to check that links are alive.",
+    status: works,
+  },
+  "sync-forever": {
+    type: "bool",
+    default: "false",
+    group: linking,
+    help: "Go on looking for servers when as many are linked as there should be.",
+    status: works,
+  },
+  "server-count-source": {
+    type: "string",
+    default: "default",
+    group: linking,
+    help: "Which count of servers to believe: default or max.",
+    status: {
+      kind: "later",
+      sentence: "this version knows the servers' own count only, of which max is the same; leave the flag out",
+      harmless: [""],
+    },
+  },
+  "count-server-leases": {
+    type: "bool",
+    default: "false",
+    group: linking,
+    help: "Count servers by their leases.",
+    status: leasesLater,
+  },
+
+  "health-server-host": {
+    type: "string",
+    default: "",
+    group: httpGroup,
+    help: "Address of the health listener; empty means all.",
+    status: works,
+  },
+  "health-server-port": {
+    type: "int",
+    default: "8093",
+    group: httpGroup,
+    help: "Port of the health listener.",
+    status: works,
+  },
+  "admin-bind-address": {
+    type: "string",
+    default: "127.0.0.1",
+    group: httpGroup,
+    help: "Address of the admin listener; an empty value means all.",
+    status: works,
+  },
+  "admin-server-port": {
+    type: "int",
+    default: "8094",
+    group: httpGroup,
+    help: "Port of the admin listener.",
+    status: works,
+  },
+  ...profilingFlags,
+
+  "half-close-timeout": halfCloseTimeoutFlag,
+  "xfr-channel-size": {
+    type: "int",
+    default: "150",
+    group: limits,
+    help: "Packets that a connection's queue holds, each way.",
+    status: { kind: "no-op", reason: "queues are bounded in bytes" },
+  },
+  "warn-on-channel-limit": {
+    type: "bool",
+    default: "false",
+    group: limits,
+    help: "Warn when a queue is full.",
+    status: { kind: "no-op", reason: "queues are bounded in bytes, and a full one is waited for" },
+  },
+
+  kubeconfig: {
+    type: "string",
+    default: "",
+    group: kubernetes,
+    help: "Kubeconfig for counting leases; empty means that of the pod.",
+    status: { kind: "later", sentence: "this version does not call the Kubernetes API yet; leave the flag out" },
+  },
+  "kube-api-content-type": {
+    type: "string",
+    default: "application/vnd.kubernetes.protobuf",
+    group: kubernetes,
+    help: "Content type towards the Kubernetes API.",
+    status: leasesOnly,
+  },
+  "lease-namespace": {
+    type: "string",
+    default: "kube-system",
+    group: kubernetes,
+    help: "Namespace of the leases.",
+    status: leasesOnly,
+  },
+  "lease-label-selector": {
+    type: "selector",
+    default: serverLabel,
+    group: kubernetes,
+    help: "Which leases to count, as a label selector; empty means all.",
+    status: leasesOnly,
+  },
+  "lease-label": {
+    type: "selector",
+    default: serverLabel,
+    aliasOf: "lease-label-selector",
+    group: kubernetes,
+    help: "The former name of --lease-label-selector.",
+    status: { kind: "deprecated", reason: "its name is --lease-label-selector now" },
+  },
+  ...commonFlags,
+} as const satisfies FlagTable;

@@ -1,0 +1,126 @@
+import { randomUUID } from "node:crypto";
+import { UsageError } from "../shared/errors.ts";
+import {
+  bareHost,
+  identifiersMaxBytes,
+  idMaxBytes,
+  type ListenAddress,
+  requireHeaderText,
+  requirePort,
+  requirePositive,
+  withPrefix,
+} from "../shared/options/checks.ts";
+import { answerFlags, type LogOptions, logNotices, readLogOptions } from "../shared/options/common-flags.ts";
+import type { KeyPairFiles } from "../shared/options/file-checks.ts";
+import { toTimerMs } from "../shared/options/go-duration.ts";
+import { parseFlags } from "../shared/options/pflag.ts";
+import { flagValuesOf, noticesOf, refuseLaterFlags } from "../shared/options/standing.ts";
+import { usageText } from "../shared/options/usage.ts";
+import { agentFlags } from "./options-flags.ts";
+import { type AgentFlagValues, validateAgentFlags } from "./options-validate.ts";
+
+/** What an agent runs with. Every duration fits Node's timers. */
+export interface AgentOptions {
+  readonly agentId: string;
+  /** As given: a URL query, sent to servers verbatim. */
+  readonly identifiers: string;
+  readonly server: {
+    readonly host: string;
+    readonly port: number;
+    readonly caFile: string;
+    readonly keyPair: KeyPairFiles | undefined;
+    /** In the order to offer them; holds h2. */
+    readonly alpn: readonly string[];
+  };
+  readonly health: ListenAddress;
+  readonly admin: ListenAddress;
+  readonly syncIntervalMs: number;
+  readonly syncIntervalCapMs: number;
+  readonly probeIntervalMs: number;
+  readonly keepaliveMs: number;
+  readonly halfCloseTimeoutMs: number;
+  readonly syncForever: boolean;
+  readonly log: LogOptions;
+  /** Lines to log at start: flags without effect, deprecated ones, a log file that is not used. */
+  readonly notices: readonly string[];
+  /** Every flag by name, for the start-up log; `--name=value` of them all gives the same options again. */
+  readonly flagValues: readonly (readonly [string, string])[];
+}
+
+export type AgentCommand =
+  | { readonly kind: "run"; readonly options: AgentOptions }
+  | { readonly kind: "help"; readonly text: string }
+  | { readonly kind: "version" };
+
+/** grpc-go raises shorter intervals of a client to this. Source: KONNECTIVITY 6.1. */
+const minKeepaliveMs = 10_000;
+const alpnNameMaxBytes = 255;
+
+const summary = "Links this network to a proxy-server and connects to what is asked for through it.";
+
+/**
+ * Turns a command line (without program name) into what it asks for. Checks the reference's rules first, in its order, then ours.
+ * Looks at the file system only to see whether files exist. Throws UsageError.
+ */
+export function parseAgentOptions(argv: readonly string[], env: NodeJS.ProcessEnv): AgentCommand {
+  const { values: given, explicit } = parseFlags(argv, agentFlags);
+  if (given.help) return { kind: "help", text: usageText("proxy-agent", summary, agentFlags) };
+  if (given.version) return { kind: "version" };
+  const values = { ...given, "agent-id": given["agent-id"] || env.PROXY_AGENT_ID || randomUUID() };
+  withPrefix("failed to validate agent options with ", () => validateAgentFlags(values));
+  refuseLaterFlags(agentFlags, values);
+  validateOwnRules(values);
+  const notices = [...noticesOf(agentFlags, explicit), ...logNotices(values)];
+  return { kind: "run", options: toOptions(values, notices) };
+}
+
+/** What the reference leaves to fail later, or does not have. */
+function validateOwnRules(values: AgentFlagValues): void {
+  if (values["ca-cert"] === "") {
+    throw new UsageError(
+      "failed to load CA cert: --ca-cert is required, since servers are verified by these authorities only",
+    );
+  }
+  if (values["proxy-server-host"] === "") throw new UsageError("--proxy-server-host must not be empty");
+  for (const name of ["proxy-server-port", "health-server-port", "admin-server-port"] as const) {
+    requirePort(name, values[name]);
+  }
+  for (const name of ["sync-interval", "probe-interval", "half-close-timeout"] as const) {
+    requirePositive(name, values[name]);
+  }
+  requireHeaderText("agent-id", values["agent-id"], idMaxBytes);
+  requireHeaderText("agent-identifiers", values["agent-identifiers"], identifiersMaxBytes);
+  for (const protocol of values["alpn-proto"]) {
+    const bytes = Buffer.byteLength(protocol);
+    if (bytes === 0 || bytes > alpnNameMaxBytes) {
+      throw new UsageError(`--alpn-proto: a protocol's name has 1 to ${alpnNameMaxBytes} bytes, got ${bytes}`);
+    }
+  }
+}
+
+function toOptions(values: AgentFlagValues, notices: readonly string[]): AgentOptions {
+  const extraProtocols = values["alpn-proto"];
+  return {
+    agentId: values["agent-id"],
+    identifiers: values["agent-identifiers"],
+    server: {
+      host: bareHost(values["proxy-server-host"]),
+      port: values["proxy-server-port"],
+      caFile: values["ca-cert"],
+      keyPair:
+        values["agent-cert"] === "" ? undefined : { certFile: values["agent-cert"], keyFile: values["agent-key"] },
+      alpn: extraProtocols.includes("h2") ? extraProtocols : [...extraProtocols, "h2"],
+    },
+    health: { host: bareHost(values["health-server-host"]), port: values["health-server-port"] },
+    admin: { host: bareHost(values["admin-bind-address"]), port: values["admin-server-port"] },
+    syncIntervalMs: toTimerMs(values["sync-interval"]),
+    syncIntervalCapMs: toTimerMs(values["sync-interval-cap"]),
+    probeIntervalMs: toTimerMs(values["probe-interval"]),
+    keepaliveMs: Math.max(toTimerMs(values["keepalive-time"]), minKeepaliveMs),
+    halfCloseTimeoutMs: toTimerMs(values["half-close-timeout"]),
+    syncForever: values["sync-forever"],
+    log: readLogOptions(values),
+    notices,
+    flagValues: flagValuesOf(agentFlags, values, answerFlags),
+  };
+}

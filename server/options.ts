@@ -1,0 +1,181 @@
+import { randomUUID } from "node:crypto";
+import { UsageError } from "../shared/errors.ts";
+import {
+  bareHost,
+  idMaxBytes,
+  type ListenAddress,
+  requireHeaderText,
+  requirePositive,
+  withPrefix,
+} from "../shared/options/checks.ts";
+import { answerFlags, type LogOptions, logNotices, readLogOptions } from "../shared/options/common-flags.ts";
+import type { KeyPairFiles } from "../shared/options/file-checks.ts";
+import { toTimerMs } from "../shared/options/go-duration.ts";
+import { parseFlags } from "../shared/options/pflag.ts";
+import { flagValuesOf, noticesOf, refuseLaterFlags } from "../shared/options/standing.ts";
+import { usageText } from "../shared/options/usage.ts";
+import { minTlsVersion } from "../shared/tls/policy.ts";
+import { serverFlags } from "./options-flags.ts";
+import {
+  type FrontendMode,
+  readMode,
+  readStrategies,
+  type ServerFlagValues,
+  validateServerFlags,
+} from "./options-validate.ts";
+import type { StrategyName } from "./routing/strategies.ts";
+
+export interface TlsPolicy {
+  readonly minVersion: "TLSv1" | "TLSv1.1" | "TLSv1.2" | "TLSv1.3";
+  /** Go's names, for `openSslCiphers`. Empty means the default set. */
+  readonly cipherSuites: readonly string[];
+}
+
+export type FrontendListen =
+  | { readonly kind: "uds"; readonly path: string; readonly deleteExisting: boolean }
+  | ({
+      readonly kind: "tcp";
+      readonly keyPair: KeyPairFiles;
+      readonly caFile: string;
+      readonly tls: TlsPolicy;
+    } & ListenAddress);
+
+export interface FrontendOptions {
+  readonly mode: FrontendMode;
+  readonly listen: FrontendListen;
+}
+
+/** What a server runs with. Every duration fits Node's timers. */
+export interface ServerOptions {
+  readonly serverId: string;
+  readonly serverCount: number;
+  readonly frontends: readonly FrontendOptions[];
+  readonly agentListener: ListenAddress & {
+    readonly keyPair: KeyPairFiles;
+    /** Without one, agents are asked for no certificate. */
+    readonly caFile: string | undefined;
+    readonly tls: TlsPolicy;
+  };
+  readonly health: ListenAddress;
+  readonly admin: ListenAddress;
+  readonly strategies: readonly StrategyName[];
+  readonly keepaliveMs: number;
+  readonly frontendKeepaliveMs: number;
+  readonly dialTimeoutMs: number;
+  readonly halfCloseTimeoutMs: number;
+  readonly gracefulShutdownTimeoutMs: number;
+  readonly log: LogOptions;
+  /** Lines to log at start: flags without effect, deprecated ones, a log file that is not used, weak TLS, unauthenticated agents. */
+  readonly notices: readonly string[];
+  /** Every flag by name, for the start-up log; `--name=value` of them all gives the same options again. */
+  readonly flagValues: readonly (readonly [string, string])[];
+}
+
+export type ServerCommand =
+  | { readonly kind: "run"; readonly options: ServerOptions }
+  | { readonly kind: "help"; readonly text: string }
+  | { readonly kind: "version" };
+
+/** When the reference's clients give a dial up. */
+const clientDialTimeoutMs = 30_000;
+/** grpc-go's keepalive: what 0 stands for, and the shortest interval. Source: KONNECTIVITY 5.4. */
+const unsetKeepaliveMs = 7_200_000;
+const minKeepaliveMs = 1_000;
+
+/**
+ * Turns a command line (without program name) into what it asks for. Checks the reference's rules first, in its order, then ours.
+ * Looks at the file system only to see whether files exist. Throws UsageError.
+ */
+export function parseServerOptions(argv: readonly string[], env: NodeJS.ProcessEnv): ServerCommand {
+  const { values: given, explicit } = parseFlags(argv, serverFlags);
+  if (given.help) return { kind: "help", text: usageText("proxy-server", summary, serverFlags) };
+  if (given.version) return { kind: "version" };
+  const values = { ...given, "server-id": given["server-id"] || env.PROXY_SERVER_ID || randomUUID() };
+  withPrefix("failed to validate server options with ", () => validateServerFlags(values));
+  refuseLaterFlags(serverFlags, values);
+  validateOwnRules(values);
+  const notices = [...noticesOf(serverFlags, explicit), ...logNotices(values), ...securityNotices(values)];
+  return { kind: "run", options: toOptions(values, notices) };
+}
+
+const summary =
+  "Carries connections from a Kubernetes control plane to the networks of the agents that have linked to it.";
+
+/** What the reference leaves to fail later, or does not have. */
+function validateOwnRules(values: ServerFlagValues): void {
+  if (values["cluster-cert"] === "") {
+    throw new UsageError(
+      "failed to run the agent server: failed to load X509 key pair: --cluster-cert and --cluster-key are required, since agents are served over TLS only",
+    );
+  }
+  if (values["uds-name"] === "" && values["server-cert"] === "") {
+    throw new UsageError(
+      "failed to run the frontend server: failed to load X509 key pair: --server-cert and --server-key are required without --uds-name",
+    );
+  }
+  if (values["cluster-ca-cert"] === "" && !values["allow-unauthenticated-agents"]) {
+    throw new UsageError(
+      "whoever reaches the agent port could receive the control plane's connections: ask agents for a certificate with --cluster-ca-cert, " +
+        "or check their tokens with --agent-namespace, --agent-service-account and --authentication-audience (not in this version yet), " +
+        "or accept that with --allow-unauthenticated-agents",
+    );
+  }
+  requireHeaderText("server-id", values["server-id"], idMaxBytes);
+  requirePositive("half-close-timeout", values["half-close-timeout"]);
+}
+
+function securityNotices(values: ServerFlagValues): readonly string[] {
+  const notices: string[] = [];
+  const version = values["tls-min-version"];
+  if (version === "VersionTLS10" || version === "VersionTLS11") {
+    notices.push(`--tls-min-version=${version} lets peers use a TLS version below 1.2, which is insecure (RFC 8996)`);
+  }
+  if (values["cluster-ca-cert"] === "") {
+    notices.push("--allow-unauthenticated-agents: any process that reaches the agent port can act as an agent");
+  }
+  return notices;
+}
+
+function toOptions(values: ServerFlagValues, notices: readonly string[]): ServerOptions {
+  const tls = { minVersion: minTlsVersion(values["tls-min-version"]), cipherSuites: values["cipher-suites"] };
+  const listen = (name: "server" | "agent" | "health" | "admin") => ({
+    host: bareHost(values[`${name}-bind-address`]),
+    port: values[`${name}-port`],
+  });
+  const frontendListen: FrontendListen =
+    values["uds-name"] === ""
+      ? {
+          kind: "tcp",
+          ...listen("server"),
+          keyPair: { certFile: values["server-cert"], keyFile: values["server-key"] },
+          caFile: values["server-ca-cert"],
+          tls,
+        }
+      : { kind: "uds", path: values["uds-name"], deleteExisting: values["delete-existing-uds-file"] };
+  return {
+    serverId: values["server-id"],
+    serverCount: values["server-count"],
+    frontends: [{ mode: readMode(values.mode), listen: frontendListen }],
+    agentListener: {
+      ...listen("agent"),
+      keyPair: { certFile: values["cluster-cert"], keyFile: values["cluster-key"] },
+      caFile: values["cluster-ca-cert"] === "" ? undefined : values["cluster-ca-cert"],
+      tls,
+    },
+    health: listen("health"),
+    admin: listen("admin"),
+    strategies: readStrategies(values["proxy-strategies"]),
+    keepaliveMs: keepaliveMs(values["keepalive-time"]),
+    frontendKeepaliveMs: keepaliveMs(values["frontend-keepalive-time"]),
+    dialTimeoutMs: toTimerMs(values["backend-dial-timeout"]) || clientDialTimeoutMs,
+    halfCloseTimeoutMs: toTimerMs(values["half-close-timeout"]),
+    gracefulShutdownTimeoutMs: toTimerMs(values["graceful-shutdown-timeout"]),
+    log: readLogOptions(values),
+    notices,
+    flagValues: flagValuesOf(serverFlags, values, answerFlags),
+  };
+}
+
+function keepaliveMs(nanoseconds: bigint): number {
+  return nanoseconds <= 0n ? unsetKeepaliveMs : Math.max(toTimerMs(nanoseconds), minKeepaliveMs);
+}

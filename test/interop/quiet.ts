@@ -1,4 +1,3 @@
-import type { ProxyProcess } from "../support/processes.ts";
 import type { Tunnel } from "../support/tunnel.ts";
 import { until } from "../support/until.ts";
 import type { GoEndpoints } from "./go-endpoints.ts";
@@ -13,7 +12,8 @@ interface Holdings {
   readonly agentDescriptors: readonly number[];
 }
 
-async function holdingsOf(tunnel: Tunnel, endpoints: GoEndpoints): Promise<Holdings> {
+/** Reads both metrics pages, the endpoints' own count and /proc. */
+export async function holdingsOf(tunnel: Tunnel, endpoints: GoEndpoints): Promise<Holdings> {
   const perAgent = await Promise.all(tunnel.agents.map((agent) => agent.metric("open_endpoint_connections")));
   return {
     pending: await tunnel.server.metric("pending_backend_dials"),
@@ -21,7 +21,7 @@ async function holdingsOf(tunnel: Tunnel, endpoints: GoEndpoints): Promise<Holdi
     endpointConnections: perAgent.reduce((sum, count) => sum + count, 0),
     endpointSockets: await endpoints.openCount(),
     serverDescriptors: tunnel.server.openDescriptors(),
-    agentDescriptors: tunnel.agents.map((agent: ProxyProcess) => agent.openDescriptors()),
+    agentDescriptors: tunnel.agents.map((agent) => agent.openDescriptors()),
   };
 }
 

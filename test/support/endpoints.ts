@@ -46,10 +46,13 @@ export class Endpoint {
 
   /** Stops listening, drops what is open and resolves when all of it is gone. */
   async close(): Promise<void> {
-    const closed = once(this.#server, "close");
+    const closed: Promise<unknown>[] = [once(this.#server, "close")];
     this.#server.close();
-    for (const socket of this.#sockets) socket.destroy();
-    await closed;
+    for (const socket of this.#sockets) {
+      closed.push(new Promise((resolve) => socket.once("close", resolve)));
+      socket.destroy();
+    }
+    await Promise.all(closed);
   }
 }
 
@@ -101,7 +104,8 @@ export async function refusingAddress(): Promise<string> {
   return `127.0.0.1:${await freePort()}`;
 }
 
-function serve(behaviour: (socket: Socket) => Promise<unknown>, host?: LoopbackHost): Promise<Endpoint> {
+/** A TCP endpoint that does `behaviour` with each connection; a connection whose behaviour rejects is dropped. */
+export function serve(behaviour: (socket: Socket) => Promise<unknown>, host?: LoopbackHost): Promise<Endpoint> {
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
     // What goes wrong here is seen, and judged, at the frontend's end.
     socket.on("error", () => {});

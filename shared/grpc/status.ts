@@ -26,3 +26,28 @@ export interface GrpcStatus {
   readonly code: GrpcCode;
   readonly message: string;
 }
+
+const names = new Map<number, GrpcCodeName>(
+  (Object.keys(GrpcCode) as GrpcCodeName[]).map((name) => [GrpcCode[name], name]),
+);
+
+/** The canonical name of a code, for logs. */
+export function grpcCodeName(code: GrpcCode): GrpcCodeName {
+  return names.get(code) ?? "UNKNOWN";
+}
+
+/** Whether a number from the wire is one of the 17 codes. */
+export function isGrpcCode(code: number): code is GrpcCode {
+  return names.has(code);
+}
+
+/** A status as an error: what a call that could not be opened, or that ended before its headers, is rejected with. */
+export class GrpcError extends Error implements GrpcStatus {
+  readonly code: GrpcCode;
+
+  constructor(code: GrpcCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = "GrpcError";
+    this.code = code;
+  }
+}

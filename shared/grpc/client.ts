@@ -1,0 +1,101 @@
+import { type ClientHttp2Session, connect } from "node:http2";
+import type { Socket } from "node:net";
+import { TLSSocket } from "node:tls";
+import type { Clock } from "../clock.ts";
+import type { Log } from "../log.ts";
+import { ClientSession } from "./client-session.ts";
+import { ElasticSocket } from "./elastic-socket.ts";
+import { clientSessionOptions } from "./http2-options.ts";
+import type { KeepaliveOptions } from "./keepalive.ts";
+import { openGate } from "./message-stream.ts";
+import { GrpcCode, GrpcError } from "./status.ts";
+import type { GrpcClientSession } from "./stream.ts";
+
+export interface ConnectOptions {
+  /** Makes a socket that is connecting: `net.connect`, or `tls.connect` with `h2` in its ALPN list. It belongs to the session. */
+  readonly socket: () => Socket;
+  /** `:authority` of every call: a host, `host:port`, or a percent-encoded socket path. A raw `/` makes servers refuse the call. */
+  readonly authority: string;
+  readonly userAgent: string;
+  /** Whether this end reads always (see ElasticSocket). One end of every Node-to-Node connection has to. */
+  readonly elastic: boolean;
+  readonly keepalive?: KeepaliveOptions;
+  /** For everything until the server's SETTINGS have come. */
+  readonly connectTimeoutMs: number;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Connects, and resolves when the server's SETTINGS have come, so that a call may be opened.
+ * Rejects with GrpcError UNAVAILABLE, whose cause is the socket's error; CANCELLED if `signal` aborts. The socket is
+ * destroyed then.
+ */
+export function connectGrpc(
+  deps: { readonly log: Log; readonly clock: Clock },
+  options: ConnectOptions,
+): Promise<GrpcClientSession> {
+  const { signal } = options;
+  if (signal?.aborted === true) return Promise.reject(cancelled(signal));
+  const socket = options.socket();
+  const encrypted = socket instanceof TLSSocket;
+  const elastic = options.elastic ? new ElasticSocket(socket) : undefined;
+  // Calls carry their own authority; this one only satisfies Node.
+  const http2 = connect("http://localhost", { ...clientSessionOptions, createConnection: () => elastic ?? socket });
+  return new Promise((resolve, reject) => {
+    const fail = (error: GrpcError) => {
+      release();
+      http2.destroy();
+      socket.destroy();
+      reject(error);
+    };
+    const unavailable = (message: string, cause?: unknown) =>
+      fail(new GrpcError(GrpcCode.UNAVAILABLE, message, cause === undefined ? {} : { cause }));
+    const onError = (error: Error) => unavailable(`cannot connect: ${error.message}`, error);
+    const onClose = () => unavailable("the connection was closed before HTTP/2 was set up");
+    const onAbort = () => fail(cancelled(signal));
+    const onSecure = () => {
+      if ((socket as TLSSocket).alpnProtocol !== "h2") unavailable("the peer did not agree to HTTP/2 (ALPN h2)");
+    };
+    const cancelTimer = deps.clock.after(
+      options.connectTimeoutMs,
+      () => unavailable(`no HTTP/2 connection within ${options.connectTimeoutMs} ms`),
+      { keepAlive: true },
+    );
+    const release = () => {
+      cancelTimer();
+      signal?.removeEventListener("abort", onAbort);
+      http2.off("close", onClose);
+      socket.off("secureConnect", onSecure);
+    };
+    signal?.addEventListener("abort", onAbort, { once: true });
+    if (encrypted) socket.once("secureConnect", onSecure);
+    // The session passes the socket's error on. It may come again after the promise has settled.
+    http2.on("error", onError);
+    http2.once("close", onClose);
+    http2.once("remoteSettings", () => {
+      release();
+      http2.off("error", onError);
+      resolve(sessionOf(deps, http2, socket, options, elastic));
+    });
+  });
+}
+
+function sessionOf(
+  deps: { readonly log: Log; readonly clock: Clock },
+  http2: ClientHttp2Session,
+  socket: Socket,
+  options: ConnectOptions,
+  elastic: ElasticSocket | undefined,
+): GrpcClientSession {
+  return new ClientSession(deps, http2, socket, {
+    gate: elastic ?? openGate,
+    scheme: socket instanceof TLSSocket ? "https" : "http",
+    authority: options.authority,
+    userAgent: options.userAgent,
+    keepalive: options.keepalive,
+  });
+}
+
+function cancelled(signal: AbortSignal | undefined): GrpcError {
+  return new GrpcError(GrpcCode.CANCELLED, "connecting was cancelled", { cause: signal?.reason });
+}

@@ -1,0 +1,130 @@
+import type { Http2Session } from "node:http2";
+import type { Socket } from "node:net";
+import type { Clock } from "../clock.ts";
+import type { Log } from "../log.ts";
+import { Keepalive, type KeepaliveOptions, Liveness } from "./keepalive.ts";
+
+/** Time that HTTP/2 gets to flush its last frames before the socket below it is destroyed. */
+const abortGraceMs = 250;
+
+/** nghttp2's "session is closing": raised on nearly every close by a Go client. */
+const sessionClosingErrno = -505;
+
+/**
+ * The life of one HTTP/2 connection, the same at both ends: who is there, how long it has been silent, and its end.
+ *
+ * Node does not tell of every end: a session whose peer has vanished may never emit "close", its PING callbacks may
+ * never run, and `destroy` alone may keep the descriptor. So the end is that of the socket below, which is kept and in
+ * the last resort destroyed here.
+ */
+export class Connection {
+  readonly peer: string;
+  /** Resolves when the socket has closed. */
+  readonly closed: Promise<void>;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #session: Http2Session;
+  readonly #socket: Socket;
+  readonly #onLost: (message: string) => void;
+  readonly #liveness: Liveness;
+  readonly #keepalive: Keepalive | undefined;
+  #resolveClosed: () => void = () => {};
+  #aborted = false;
+  #lost: string | undefined;
+
+  /** `onLost` is called once, when the connection has gone or has been aborted. */
+  constructor(
+    deps: { readonly log: Log; readonly clock: Clock },
+    session: Http2Session,
+    socket: Socket,
+    options: { readonly keepalive?: KeepaliveOptions | undefined; readonly onLost: (message: string) => void },
+  ) {
+    this.#clock = deps.clock;
+    this.#log = deps.log;
+    this.#session = session;
+    this.#socket = socket;
+    this.#onLost = options.onLost;
+    this.peer = peerOf(socket);
+    // Frames are gathered here already; Nagle's algorithm would only hold small ones back.
+    socket.setNoDelay(true);
+    this.closed = new Promise((resolve) => {
+      this.#resolveClosed = resolve;
+    });
+    this.#liveness = new Liveness(deps.clock, () => socket.bytesRead);
+    if (options.keepalive !== undefined) {
+      this.#keepalive = new Keepalive(
+        {
+          clock: deps.clock,
+          liveness: this.#liveness,
+          ping: () => this.#ping(),
+          giveUp: (silentMs) => this.abort(`the peer has been silent for ${Math.round(silentMs)} ms`),
+        },
+        options.keepalive,
+      );
+    }
+    session.on("error", (error) => this.#logError(error));
+    session.on("goaway", (code, _lastStreamId, data) => {
+      if (code !== 0) this.#lost ??= goawayText(code, data);
+    });
+    socket.on("close", () => {
+      this.#lose("the connection was lost");
+      this.#resolveClosed();
+    });
+  }
+
+  /** Why this connection carries no calls any more, or undefined while it does. */
+  get lost(): string | undefined {
+    if (this.#lost === undefined && this.#session.destroyed) return "the connection was lost";
+    return this.#lost;
+  }
+
+  silentMs(): number {
+    return this.#liveness.silentMs();
+  }
+
+  /** Ends the session now, and the socket after a grace. May be called twice. */
+  abort(reason: string): void {
+    if (this.#aborted) return;
+    this.#aborted = true;
+    this.#lose(reason);
+    this.#session.destroy();
+    this.#clock.after(
+      abortGraceMs,
+      () => {
+        this.#socket.destroy();
+        this.#resolveClosed();
+      },
+      { keepAlive: true },
+    );
+  }
+
+  #lose(message: string): void {
+    this.#keepalive?.stop();
+    this.#lost ??= message;
+    this.#onLost(this.#lost);
+  }
+
+  #ping(): void {
+    if (!this.#session.destroyed) this.#session.ping(() => {});
+  }
+
+  #logError(error: Error & { code?: string; errno?: number }): void {
+    const expected =
+      error.errno === sessionClosingErrno ||
+      ["ECONNRESET", "EPIPE", "ERR_HTTP2_STREAM_CANCEL"].includes(error.code ?? "");
+    this.#log[expected ? "debug" : "info"]({ err: error, peer: this.peer }, "http2 session failed");
+  }
+}
+
+function goawayText(code: number, data: Uint8Array | undefined): string {
+  const text = Buffer.from(data ?? [])
+    .toString("latin1")
+    .replace(/[^\x20-\x7e]/g, "?");
+  return `the peer closed the connection with code ${code}${text === "" ? "" : ` (${text.slice(0, 100)})`}`;
+}
+
+function peerOf(socket: Socket): string {
+  const { remoteAddress, remotePort } = socket;
+  if (remoteAddress === undefined) return "unix";
+  return `${remoteAddress.includes(":") ? `[${remoteAddress}]` : remoteAddress}:${remotePort}`;
+}

@@ -1,0 +1,84 @@
+import type { Socket } from "node:net";
+import { Duplex } from "node:stream";
+import type { SendGate } from "./message-stream.ts";
+
+/** From here on streams of the session wait with what they have. */
+const backlogFullBytes = 256 * 1024;
+
+/** From here down they go on; the rest keeps the socket busy until they have. */
+const backlogOpenBytes = 128 * 1024;
+
+/**
+ * Stands between HTTP/2 and the socket, and takes every write at once.
+ *
+ * Node stops reading a session's socket while a write to it is pending. Where both ends of a connection do that and
+ * both have filled the pipe, each waits for the other to read, for ever. With this at one end, that end always reads,
+ * and the lock cannot close. The price: the session no longer feels the socket's pushback, so what it writes ahead
+ * gathers here, and the streams bound it themselves by this gate.
+ */
+export class ElasticSocket extends Duplex implements SendGate {
+  readonly #socket: Socket;
+  readonly #onWritten: () => void;
+  readonly #waiting = new Set<{ gateOpened(): void }>();
+
+  /** Takes over `socket`, which may still be connecting; its end, error and destruction are this one's and the reverse. */
+  constructor(socket: Socket) {
+    super({ allowHalfOpen: true });
+    this.#socket = socket;
+    this.#onWritten = () => this.#written();
+    socket.on("data", (chunk: Buffer) => {
+      if (!this.push(chunk)) socket.pause();
+    });
+    socket.on("end", () => this.push(null));
+    socket.on("error", (error) => this.destroy(error));
+    socket.on("close", () => this.destroy());
+  }
+
+  /** Bytes written here that the kernel has not taken. */
+  get backlogBytes(): number {
+    return this.#socket.writableLength;
+  }
+
+  get full(): boolean {
+    return this.#socket.writableLength >= backlogFullBytes;
+  }
+
+  wait(stream: { gateOpened(): void }): void {
+    this.#waiting.add(stream);
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    this.#socket.write(chunk, this.#onWritten);
+    done();
+  }
+
+  override _writev(items: { chunk: Buffer }[], done: (error?: Error | null) => void): void {
+    this.#socket.cork();
+    for (const { chunk } of items) this.#socket.write(chunk, this.#onWritten);
+    this.#socket.uncork();
+    done();
+  }
+
+  override _read(): void {
+    this.#socket.resume();
+  }
+
+  override _final(done: (error?: Error | null) => void): void {
+    this.#socket.end(done);
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.#waiting.clear();
+    this.#socket.destroy();
+    done(error);
+  }
+
+  #written(): void {
+    // In the order in which they came to wait, and only until the backlog is full again: the rest goes first next time.
+    for (const stream of this.#waiting) {
+      if (this.#socket.writableLength > backlogOpenBytes) return;
+      this.#waiting.delete(stream);
+      stream.gateOpened();
+    }
+  }
+}

@@ -1,0 +1,70 @@
+import { performServerHandshake } from "node:http2";
+import type { Socket } from "node:net";
+import type { Clock } from "../clock.ts";
+import type { Log } from "../log.ts";
+import { type GrpcServerRole, initialCalls, serverSessionOptions } from "./http2-options.ts";
+import type { KeepaliveOptions } from "./keepalive.ts";
+import { ServerSession } from "./server-session.ts";
+import type { GrpcServerCall, GrpcServerSession } from "./stream.ts";
+
+export interface GrpcServerOptions {
+  /** By path, `/Service/Method`. Any other is answered with UNIMPLEMENTED. */
+  readonly handlers: ReadonlyMap<string, (call: GrpcServerCall) => void>;
+  readonly role: GrpcServerRole;
+  /** Concurrent calls of a session from its start; by role where left out. */
+  readonly maxCalls?: number;
+  readonly keepalive?: KeepaliveOptions;
+}
+
+/**
+ * gRPC on sockets that somebody else listens for: TCP, TLS (with `h2` negotiated) or UNIX.
+ *
+ * The `:authority` of a request is not looked at, but HTTP/2 parses it: percent-encoded socket paths, as grpc-go sends
+ * them, are taken; a raw path with `/` in it, as grpc-go sent before 1.35 or so, is refused by nghttp2 with a reset of
+ * that stream before Node sees it.
+ */
+export class GrpcServer {
+  readonly #deps: { readonly log: Log; readonly clock: Clock };
+  readonly #options: GrpcServerOptions;
+  readonly #sessions = new Set<GrpcServerSession>();
+  #draining = false;
+
+  constructor(deps: { readonly log: Log; readonly clock: Clock }, options: GrpcServerOptions) {
+    this.#deps = deps;
+    this.#options = options;
+  }
+
+  /** Sessions whose connection stands. */
+  get sessions(): ReadonlySet<GrpcServerSession> {
+    return this.#sessions;
+  }
+
+  /**
+   * Serves a socket whose TLS handshake, if any, is done. Bytes that were read to tell protocols apart must have been
+   * unshifted. The socket belongs to the session from here on. While draining, the session gets its GOAWAY at once.
+   */
+  accept(socket: Socket): GrpcServerSession {
+    const { role, maxCalls = initialCalls[role] } = this.#options;
+    const http2 = performServerHandshake(socket, serverSessionOptions(maxCalls));
+    const session = new ServerSession(this.#deps, http2, socket, {
+      handlers: this.#options.handlers,
+      drainOnResets: role === "frontends",
+      keepalive: this.#options.keepalive,
+      onLost: (lost) => this.#sessions.delete(lost),
+    });
+    this.#sessions.add(session);
+    if (this.#draining) session.drain();
+    return session;
+  }
+
+  /** GOAWAY on every session, and on those that still come. Calls that run go on. May be called twice. */
+  drain(): void {
+    this.#draining = true;
+    for (const session of this.#sessions) session.drain();
+  }
+
+  /** Ends every session now. */
+  abort(reason: string): void {
+    for (const session of this.#sessions) session.abort(reason);
+  }
+}

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { UsageError } from "../shared/errors.ts";
+import type { LogOptions } from "../shared/log.ts";
 import {
   bareHost,
   idMaxBytes,

@@ -35,12 +35,15 @@ export const errorTraits = {
  * `cause` is for our log alone.
  */
 export class ProxyError extends Error {
+  override readonly name = "ProxyError";
   readonly code: ErrorCode;
+  /** The half that found out. An agent's message travels to the client as it is. */
+  readonly reportedBy: "server" | "agent";
 
-  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions & { readonly reportedBy?: "server" | "agent" }) {
     super(message, options);
-    this.name = "ProxyError";
     this.code = code;
+    this.reportedBy = options?.reportedBy ?? "server";
   }
 
   get traits(): ErrorTraits {

@@ -1,4 +1,6 @@
+import { openSync } from "node:fs";
 import pino, { type DestinationStream, type Logger } from "pino";
+import { UsageError } from "./errors.ts";
 
 export type Log = Logger;
 export type LogFormat = "json" | "text";
@@ -12,17 +14,25 @@ export function levelOfVerbosity(verbosity: number): "info" | "debug" | "trace" 
 /** A log that drops everything, for tests and for parts used as a library. */
 export const silentLog: Log = pino({ level: "silent" });
 
+export interface LogOptions {
+  readonly format: LogFormat;
+  /** klog's: 0 to 4 is info, 5 debug, more is trace. */
+  readonly verbosity: number;
+  readonly file: string | undefined;
+  readonly stderr: boolean;
+}
+
 /**
  * Opens the process's log. One line an event: as JSON, or as `time level message key=value ...`.
- * Writes are synchronous, so that the last line before an exit is not lost.
+ * Writes are synchronous, so that the last line before an exit is not lost. Throws UsageError if the file cannot be written.
  */
-export function openLog(options: {
-  readonly format: LogFormat;
-  readonly verbosity: number;
-  /** Where lines go; standard error when left out. */
-  readonly destination?: DestinationStream;
-}): Log {
-  const destination = options.destination ?? pino.destination({ fd: 2, sync: true });
+export function openLog(options: LogOptions): Log {
+  const destinations: DestinationStream[] = options.stderr ? [pino.destination({ fd: 2, sync: true })] : [];
+  if (options.file !== undefined) destinations.push(openFile(options.file));
+  const write = (line: string) => {
+    const text = options.format === "json" ? line : textLine(line);
+    for (const destination of destinations) destination.write(text);
+  };
   return pino(
     {
       level: levelOfVerbosity(options.verbosity),
@@ -31,8 +41,16 @@ export function openLog(options: {
       formatters: { level: (label) => ({ level: label }) },
       serializers: { err: pino.stdSerializers.err },
     },
-    options.format === "json" ? destination : { write: (line: string) => destination.write(textLine(line)) },
+    { write },
   );
+}
+
+function openFile(file: string): DestinationStream {
+  try {
+    return pino.destination({ dest: openSync(file, "a"), sync: true });
+  } catch (cause) {
+    throw new UsageError(`--log-file ${file} cannot be written: ${(cause as Error).message}`, { cause });
+  }
 }
 
 /** Turns one JSON line into `time LEVEL message key=value`; values that hold spaces or quotes are quoted as JSON. */

@@ -1,14 +1,6 @@
 import { UsageError } from "../errors.ts";
-import type { LogFormat } from "../log.ts";
+import type { LogOptions } from "../log.ts";
 import { type FlagDefinition, type FlagStatus, type FlagTable, type FlagValues, works } from "./flag.ts";
-
-export interface LogOptions {
-  readonly format: LogFormat;
-  /** klog's: 0 to 4 is info, 5 debug, more is trace. */
-  readonly verbosity: number;
-  readonly file: string | undefined;
-  readonly stderr: boolean;
-}
 
 const group = "Logging";
 

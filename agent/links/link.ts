@@ -1,0 +1,13 @@
+import type { ProxyError } from "../../shared/errors.ts";
+
+/** One server that this agent is joined to. Implemented once for each protocol that servers speak to agents. */
+export interface ServerLink {
+  readonly server: { readonly id: string; readonly count: number };
+  readonly state: "ready" | "draining" | "closed";
+  /** Asks the server to prefer other agents; dials still come if there is none. */
+  drain(): void;
+  /** Ends the link and all that it carries. Safe to call twice. */
+  close(reason: ProxyError): void;
+  /** Resolves once the link has ended, with what ended it. */
+  readonly ended: Promise<ProxyError>;
+}

@@ -1,0 +1,126 @@
+import { isIP } from "node:net";
+import { connect } from "node:tls";
+import type { Clock } from "../../shared/clock.ts";
+import type { DialRequest } from "../../shared/dial.ts";
+import { connectGrpc } from "../../shared/grpc/client.ts";
+import type { Metadata } from "../../shared/grpc/metadata.ts";
+import type { GrpcClientCall, GrpcClientSession } from "../../shared/grpc/stream.ts";
+import { agentMetadata, parseServerMetadata } from "../../shared/konnectivity/agent-headers.ts";
+import type { Log } from "../../shared/log.ts";
+import type { CaBundle, KeyPair } from "../../shared/tls/credentials.ts";
+import { version } from "../../shared/version.ts";
+import type { AgentMetrics } from "../metrics.ts";
+import { KonnectivityLink } from "./konnectivity-link.ts";
+import type { ServerLink } from "./link.ts";
+
+const connectPath = "/AgentService/Connect";
+/** TCP, TLS and HTTP/2, as grpc-go allows; and then the response headers, for which the reference waits without end. */
+const connectTimeoutMs = 20_000;
+const headersTimeoutMs = 10_000;
+/**
+ * A reference server punishes pings that come less than 30 s apart. A Hawser server pings by itself, so that a dead one is
+ * noticed by the silence either way.
+ */
+const pingIntervalMs = 31_000;
+const silenceMaxMs = 44_000;
+const tcpKeepAliveMs = 3_000;
+
+export interface ConnectorDeps {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: AgentMetrics;
+  readonly onDial: (request: DialRequest, server: { readonly id: string }) => void;
+}
+
+export interface ConnectorOptions {
+  readonly host: string;
+  readonly port: number;
+  /** In the order to offer them. */
+  readonly alpn: readonly string[];
+  readonly ca: CaBundle;
+  readonly keyPair: KeyPair | undefined;
+  readonly agentId: string;
+  readonly identifiers: string;
+}
+
+export interface OpenedLink {
+  readonly link: ServerLink;
+  /** Begins to serve dials. A link that is not wanted is closed instead. */
+  start(): void;
+  /** Called once when the server says that it goes away; the link lives on until it ends. */
+  onGoaway(listener: () => void): void;
+}
+
+/** Opens one link to whichever server answers at the configured address. */
+export class ServerConnector {
+  readonly #deps: ConnectorDeps;
+  readonly #options: ConnectorOptions;
+
+  constructor(deps: ConnectorDeps, options: ConnectorOptions) {
+    this.#deps = deps;
+    this.#options = options;
+  }
+
+  /** Rejects with what went wrong, in words for the log; nothing is left open then. `signal` ends the link at any time. */
+  async open(options: { readonly signal: AbortSignal }): Promise<OpenedLink> {
+    const { clock, log, metrics, onDial } = this.#deps;
+    const session = await this.#connect(options.signal);
+    try {
+      const { agentId, identifiers } = this.#options;
+      const call = session.open(connectPath, {
+        metadata: agentMetadata({ agentId, identifiers }),
+        signal: options.signal,
+      });
+      const { serverId, serverCount } = parseServerMetadata(await this.#headers(call));
+      const server = { id: serverId, count: serverCount };
+      const link = new KonnectivityLink(
+        { call, clock, log: log.child({ server: serverId }), metrics, onDial: (request) => onDial(request, server) },
+        { server },
+      );
+      void call.closed.then(() => session.abort("the agent stream has ended"));
+      return { link, start: () => link.start(), onGoaway: (listener) => session.onGoaway(listener) };
+    } catch (error) {
+      session.abort("no agent stream");
+      throw error;
+    }
+  }
+
+  async #connect(signal: AbortSignal): Promise<GrpcClientSession> {
+    const { host, port, alpn, ca, keyPair } = this.#options;
+    const authority = keyPair === undefined ? `${isIP(host) === 6 ? `[${host}]` : host}:${port}` : host;
+    return await connectGrpc(this.#deps, {
+      socket: () => {
+        const socket = connect({
+          host,
+          port,
+          ...(isIP(host) ? {} : { servername: host }),
+          ca: ca.ca,
+          ...(keyPair === undefined ? {} : { cert: keyPair.cert, key: keyPair.key }),
+          ALPNProtocols: [...alpn],
+          minVersion: "TLSv1.2",
+        });
+        const abort = () => socket.destroy();
+        signal.addEventListener("abort", abort, { once: true });
+        socket.once("close", () => signal.removeEventListener("abort", abort));
+        return socket.setNoDelay(true).setKeepAlive(true, tcpKeepAliveMs);
+      },
+      authority,
+      userAgent: `hawser-agent/${version}`,
+      elastic: true,
+      keepalive: { intervalMs: pingIntervalMs, timeoutMs: silenceMaxMs },
+      connectTimeoutMs,
+    });
+  }
+
+  /** The call ends with UNAVAILABLE if the headers do not come in time. */
+  async #headers(call: GrpcClientCall): Promise<Metadata> {
+    const cancel = this.#deps.clock.after(headersTimeoutMs, () =>
+      call.cancel("the server sent no response headers within 10 s"),
+    );
+    try {
+      return await call.headers;
+    } finally {
+      cancel();
+    }
+  }
+}

@@ -1,0 +1,144 @@
+import type { Clock } from "../../shared/clock.ts";
+import { ProxyError } from "../../shared/errors.ts";
+import type { Log } from "../../shared/log.ts";
+import type { AgentMetrics } from "../metrics.ts";
+import type { Backoff } from "./backoff.ts";
+import type { ServerLink } from "./link.ts";
+import type { OpenedLink } from "./server-connector.ts";
+import type { ResponseServerCounter } from "./server-count.ts";
+
+export interface ServerSetDeps {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: AgentMetrics;
+  readonly connector: { open(options: { readonly signal: AbortSignal }): Promise<OpenedLink> };
+  readonly counter: ResponseServerCounter;
+  readonly backoff: Backoff;
+}
+
+/**
+ * The servers that this agent is linked to. One address leads to all of them, and who answers is chance: so it connects
+ * again and again until it has met as many different servers as there are. Source: the reference's sync loop.
+ */
+export class ServerSet {
+  readonly #deps: ServerSetDeps;
+  readonly #syncForever: boolean;
+  /** One link a server id; links whose server goes away stand here no more, though they live on. */
+  readonly #links = new Map<string, ServerLink>();
+  readonly #goingAway = new Set<ServerLink>();
+  readonly #stopping = new AbortController();
+  #draining = false;
+  #wake: () => void = () => {};
+  #loop: Promise<void> | undefined;
+
+  constructor(deps: ServerSetDeps, options: { readonly syncForever: boolean }) {
+    this.#deps = deps;
+    this.#syncForever = options.syncForever;
+  }
+
+  /** Links in use. */
+  get size(): number {
+    return this.#links.size;
+  }
+
+  start(): void {
+    this.#loop ??= this.#sync();
+  }
+
+  /** Asks every server to prefer other agents, and links to no more servers. */
+  drain(): void {
+    this.#draining = true;
+    for (const link of this.#all()) link.drain();
+  }
+
+  /** Ends every link, and the loop. */
+  async stop(reason: ProxyError): Promise<void> {
+    this.#draining = true;
+    this.#stopping.abort(reason);
+    this.#wake();
+    for (const link of this.#all()) link.close(reason);
+    await this.#loop;
+  }
+
+  async #sync(): Promise<void> {
+    const { backoff, counter, log, metrics } = this.#deps;
+    let failures = 0;
+    while (!this.#stopping.signal.aborted) {
+      metrics.knownServerCount.set(counter.count);
+      let waitMs: number;
+      try {
+        if (!this.#draining && (this.#syncForever || this.#links.size < counter.count)) await this.#connectOnce();
+        failures = 0;
+        waitMs = backoff.reset();
+      } catch (error) {
+        if (this.#stopping.signal.aborted) return;
+        waitMs = backoff.next();
+        failures += 1;
+        // The first failure is news; that it goes on is not.
+        const level = failures === 1 ? "warn" : "debug";
+        log[level](
+          { reason: (error as Error).message, retryInMs: Math.round(waitMs), err: error },
+          "cannot link to a server",
+        );
+      }
+      await this.#sleep(waitMs);
+    }
+  }
+
+  /** A server that is linked already is no failure: its new connection is closed, and the next try may meet another. */
+  async #connectOnce(): Promise<void> {
+    const { connector, counter, log } = this.#deps;
+    const opened = await connector.open({ signal: this.#stopping.signal });
+    const { link } = opened;
+    if (this.#links.has(link.server.id)) {
+      link.close(new ProxyError("cancelled", "this agent is linked to this server already"));
+      log.debug({ server: link.server.id }, "met a server that is linked already");
+      return;
+    }
+    counter.heard(link.server.count);
+    this.#links.set(link.server.id, link);
+    this.#counted();
+    opened.onGoaway(() => this.#goesAway(link));
+    void link.ended.then((reason) => this.#ended(link, reason));
+    log.info({ server: link.server.id, servers: link.server.count }, "linked to server");
+    opened.start();
+    if (this.#draining) link.drain();
+  }
+
+  /** The server will take nothing new on this connection: what runs goes on, and a new link is looked for meanwhile. */
+  #goesAway(link: ServerLink): void {
+    if (this.#links.get(link.server.id) !== link) return;
+    this.#deps.log.info({ server: link.server.id }, "server goes away; its connections go on");
+    this.#links.delete(link.server.id);
+    this.#goingAway.add(link);
+    this.#counted();
+    this.#wake();
+  }
+
+  /** Compared by object: a late end of an old link must not remove the newer one to the same server. */
+  #ended(link: ServerLink, reason: ProxyError): void {
+    this.#goingAway.delete(link);
+    if (this.#links.get(link.server.id) === link) this.#links.delete(link.server.id);
+    this.#counted();
+    this.#deps.log.info({ server: link.server.id, reason: reason.message }, "link to server ended");
+  }
+
+  #counted(): void {
+    this.#deps.metrics.openServerConnections.set(this.#links.size);
+  }
+
+  #all(): readonly ServerLink[] {
+    return [...this.#links.values(), ...this.#goingAway];
+  }
+
+  #sleep(delayMs: number): Promise<void> {
+    if (this.#stopping.signal.aborted) return Promise.resolve();
+    return new Promise((resolve) => {
+      const cancel = this.#deps.clock.after(delayMs, resolve, { keepAlive: true });
+      this.#wake = () => {
+        cancel();
+        resolve();
+      };
+    });
+  }
+}

@@ -1,0 +1,123 @@
+import type { Socket } from "node:net";
+import { TLSSocket } from "node:tls";
+import type { Clock } from "../../shared/clock.ts";
+import type { DialRequest } from "../../shared/dial.ts";
+import type { ProxyError } from "../../shared/errors.ts";
+import { GrpcServer } from "../../shared/grpc/server.ts";
+import type { GrpcServerCall } from "../../shared/grpc/stream.ts";
+import type { Log } from "../../shared/log.ts";
+import { loadCaBundle, loadKeyPair } from "../../shared/tls/credentials.ts";
+import { peerIdentity } from "../../shared/tls/identity.ts";
+import type { Dialer, FrontendIdentity } from "../dialer.ts";
+import { type Listener, listenTls, listenUds } from "../listeners/listener.ts";
+import { type Protocol, sniffProtocol } from "../listeners/sniff.ts";
+import type { ServerMetrics } from "../metrics.ts";
+import type { FrontendOptions } from "../options.ts";
+import { GrpcFrontendStream } from "./grpc-stream.ts";
+import { HttpConnectFrontend, peerOf } from "./http-connect.ts";
+
+/** Path that konnectivity's clients call. Source: proto/konnectivity.proto. */
+const proxyPath = "/ProxyService/Proxy";
+/** A frontend that is silent for this long is pinged; after as long again without a byte it is given up. */
+const keepaliveMaxMs = 30_000;
+
+export interface FrontendDeps {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: ServerMetrics;
+  readonly dialer: Dialer;
+}
+
+/** A listener on which clients ask for connections, by gRPC, by HTTP CONNECT, or by either. */
+export class Frontend {
+  readonly #deps: FrontendDeps;
+  readonly #options: FrontendOptions;
+  readonly #grpc: GrpcServer;
+  readonly #connect: HttpConnectFrontend;
+  readonly #sockets = new Set<Socket>();
+  #listener: Listener | undefined;
+
+  constructor(deps: FrontendDeps, options: FrontendOptions & { readonly keepaliveMs: number }) {
+    this.#deps = deps;
+    this.#options = options;
+    const intervalMs = Math.min(options.keepaliveMs, keepaliveMaxMs);
+    this.#grpc = new GrpcServer(deps, {
+      role: "frontends",
+      handlers: new Map([[proxyPath, (call) => this.#serveStream(call)]]),
+      // Death on the other end of a Unix socket is told by the kernel.
+      ...(options.listen.kind === "tcp" ? { keepalive: { intervalMs, timeoutMs: 2 * intervalMs } } : {}),
+    });
+    this.#connect = new HttpConnectFrontend({
+      ...deps,
+      dial: (request, socket) => this.#dial(request, "http-connect", socket),
+    });
+  }
+
+  /** Where it listens: `host:port`, or the socket's path. Empty before `start`. */
+  get address(): string {
+    return this.#listener?.address ?? "";
+  }
+
+  /** Throws a UsageError that names file or address when it cannot listen. */
+  async start(): Promise<void> {
+    const { listen, mode } = this.#options;
+    if (listen.kind === "uds") {
+      this.#listener = await listenUds(listen, (socket) => this.#accept(socket));
+      return;
+    }
+    this.#listener = await listenTls(
+      { log: this.#deps.log, onHandshakeRefused: () => this.#deps.metrics.refused("handshakes") },
+      {
+        host: listen.host,
+        port: listen.port,
+        keyPair: loadKeyPair(listen.keyPair),
+        clientCa: loadCaBundle(listen.caFile),
+        tls: listen.tls,
+        alpn: { grpc: ["h2"], "http-connect": ["http/1.1"], auto: ["h2", "http/1.1"] }[mode],
+      },
+      (socket) => this.#accept(socket),
+    );
+  }
+
+  /** Takes no new clients, and tells those of gRPC to ask elsewhere; connections go on. Removes a socket file. */
+  async drain(): Promise<void> {
+    await this.#listener?.close();
+    this.#connect.drain();
+    this.#grpc.drain();
+  }
+
+  /** Ends everything at once. */
+  abort(reason: ProxyError): void {
+    this.#grpc.abort(reason.message);
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  #accept(socket: Socket): void {
+    this.#sockets.add(socket);
+    socket.once("close", () => this.#sockets.delete(socket));
+    socket.on("error", (error) => this.#deps.log.debug({ err: error }, "frontend socket failed"));
+    if (this.#options.mode !== "auto") return this.#serve(socket, this.#options.mode);
+    sniffProtocol(socket, this.#deps, (protocol) => this.#serve(socket, protocol));
+  }
+
+  #serve(socket: Socket, protocol: Protocol): void {
+    if (protocol === "grpc") this.#grpc.accept(socket);
+    else this.#connect.accept(socket);
+  }
+
+  #serveStream(call: GrpcServerCall): void {
+    const { metrics } = this.#deps;
+    metrics.grpcConnections.Proxy.inc();
+    void call.closed.then(() => metrics.grpcConnections.Proxy.dec());
+    new GrpcFrontendStream({
+      ...this.#deps,
+      call,
+      dial: (request) => this.#dial(request, "grpc", call.session.socket),
+    }).start();
+  }
+
+  #dial(request: DialRequest, protocol: FrontendIdentity["protocol"], socket: Socket): void {
+    const subject = socket instanceof TLSSocket ? peerIdentity(socket)?.commonName : undefined;
+    this.#deps.dialer.dial(request, { protocol, peer: peerOf(socket), subject });
+  }
+}

@@ -1,0 +1,174 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from "node:http";
+import type { Socket } from "node:net";
+import type { Clock } from "../../shared/clock.ts";
+import { type DialRequest, randomDialId } from "../../shared/dial.ts";
+import { ProxyError } from "../../shared/errors.ts";
+import type { Log } from "../../shared/log.ts";
+import type { ServerMetrics } from "../metrics.ts";
+
+/** From the first byte of a request to the end of its head. */
+const headTimeoutMs = 10_000;
+const headMaxBytes = 16 * 1024;
+/** After a refusal the socket is read for this long, so that bytes on their way to us do not turn our answer into a reset. */
+const lingerMs = 2_000;
+
+/**
+ * HTTP CONNECT: one request, then one connection on the same socket. The reference's answers, byte for byte.
+ * Node's own HTTP parser reads the head; from then on the socket is ours. Sockets are handed in by the listener.
+ */
+export class HttpConnectFrontend {
+  readonly #server: Server;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #metrics: ServerMetrics;
+  readonly #dial: (request: DialRequest, socket: Socket) => void;
+  /** Sockets whose request is still awaited. */
+  readonly #waiting = new Map<Socket, () => void>();
+
+  constructor(deps: {
+    readonly clock: Clock;
+    readonly log: Log;
+    readonly metrics: ServerMetrics;
+    readonly dial: (request: DialRequest, socket: Socket) => void;
+  }) {
+    this.#clock = deps.clock;
+    this.#log = deps.log;
+    this.#metrics = deps.metrics;
+    this.#dial = deps.dial;
+    this.#server = createServer({ maxHeaderSize: headMaxBytes, requireHostHeader: false, keepAlive: true });
+    this.#server.on("connect", (request: IncomingMessage, socket: Socket, head: Buffer) => {
+      this.#stopWaiting(socket);
+      this.#connect(request, socket, head);
+    });
+    this.#server.on("request", (request, response) => this.#refuseMethod(request, response));
+  }
+
+  /** Takes a socket on which nothing has been read, or what was read has been put back. */
+  accept(socket: Socket): void {
+    this.#awaitHead(socket);
+    socket.on("close", () => this.#stopWaiting(socket));
+    this.#server.emit("connection", socket);
+  }
+
+  /** Closes the sockets that have not asked for a connection yet. */
+  drain(): void {
+    for (const socket of [...this.#waiting.keys()]) socket.destroy();
+  }
+
+  #awaitHead(socket: Socket): void {
+    const cancel = this.#clock.after(headTimeoutMs, () => {
+      this.#log.info({ peer: peerOf(socket) }, "client closed: no complete request within 10 s");
+      socket.destroy();
+    });
+    this.#waiting.set(socket, cancel);
+  }
+
+  #stopWaiting(socket: Socket): void {
+    this.#waiting.get(socket)?.();
+    this.#waiting.delete(socket);
+  }
+
+  #refuseMethod(request: IncomingMessage, response: ServerResponse): void {
+    const body = "this proxy only supports CONNECT passthrough\n";
+    const { socket } = request;
+    this.#stopWaiting(socket);
+    response.on("finish", () => {
+      if (!socket.destroyed) this.#awaitHead(socket);
+    });
+    response.writeHead(405, {
+      "Content-Type": "text/plain; charset=utf-8",
+      "X-Content-Type-Options": "nosniff",
+      "Content-Length": body.length,
+    });
+    response.end(body);
+  }
+
+  #connect(request: IncomingMessage, socket: Socket, head: Buffer): void {
+    const cancel = new AbortController();
+    const gone = () => cancel.abort(new ProxyError("cancelled", "the client has gone"));
+    const watch = new ClientWatch(socket, gone);
+    this.#metrics.httpConnections.inc();
+    socket.once("close", () => this.#metrics.httpConnections.dec());
+    if (head.length > 0) socket.unshift(head);
+    this.#dial(
+      {
+        id: randomDialId(),
+        target: { protocol: "tcp", address: request.url ?? "" },
+        signal: cancel.signal,
+        accept: async () => {
+          watch.stop();
+          await writeHead(socket, "HTTP/1.1 200 Connection Established\r\n\r\n");
+          return { duplex: socket, halfClose: true };
+        },
+        refuse: (error) => {
+          watch.stop();
+          this.#refuse(socket, error);
+        },
+      },
+      socket,
+    );
+  }
+
+  #refuse(socket: Socket, error: ProxyError): void {
+    if (error.code === "cancelled") {
+      socket.destroy();
+      return;
+    }
+    socket.on("error", () => {});
+    socket.end(refusal(error));
+    socket.resume();
+    const stop = this.#clock.after(lingerMs, () => socket.destroy());
+    socket.once("close", stop);
+  }
+}
+
+/**
+ * Notices that a client leaves while its dial is pending: the socket is read, but what comes stays in its buffer.
+ * A FIN before our answer counts as leaving.
+ */
+class ClientWatch {
+  readonly #socket: Socket;
+  readonly #onGone: () => void;
+  readonly #onReadable = () => {};
+
+  constructor(socket: Socket, onGone: () => void) {
+    this.#socket = socket;
+    this.#onGone = onGone;
+    socket.on("readable", this.#onReadable).on("end", onGone).on("close", onGone).on("error", onGone);
+  }
+
+  stop(): void {
+    this.#socket.off("readable", this.#onReadable).off("end", this.#onGone).off("close", this.#onGone);
+    // The error listener stays: between this and the next owner's a reset must not end the process.
+  }
+}
+
+/** Resolves once the kernel has the bytes; rejects if the client has gone. */
+function writeHead(socket: Socket, head: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const gone = (cause?: Error) => reject(new ProxyError("cancelled", "the client has gone", { cause }));
+    if (socket.destroyed || socket.readableEnded) return gone();
+    socket.write(head, "latin1", (error) => (error ? gone(error) : resolve()));
+  });
+}
+
+/** The reference's answers. None has a length: the body ends with the connection. */
+function refusal(error: ProxyError): string {
+  const reason = `${error.traits.http} ${STATUS_CODES[error.traits.http]}`;
+  const plain = "Content-Type: text/plain; charset=utf-8";
+  if (error.code === "no_agent") {
+    return `HTTP/1.1 ${reason}\r\nContent-Type: text/plain\r\n\r\ncurrently no tunnels available: ${error.message}`;
+  }
+  if (error.code === "dial_timeout" && error.reportedBy === "server") {
+    return `HTTP/1.1 ${reason}\r\n${plain}\r\n\r\nBackend dial timeout: ${error.message}\r\n`;
+  }
+  if (error.code === "agent_lost") {
+    return `HTTP/1.1 ${reason}\r\n${plain}\r\n\r\nBackend context error: context canceled\r\n`;
+  }
+  return `HTTP/1.1 ${reason}\r\nConnection: close\r\n${plain}\r\n\r\n${error.message}`;
+}
+
+/** `host:port` of a TCP peer; `unix` for a UDS. */
+export function peerOf(socket: Socket): string {
+  return socket.remoteAddress === undefined ? "unix" : `${socket.remoteAddress}:${socket.remotePort}`;
+}

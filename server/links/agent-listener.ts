@@ -1,0 +1,154 @@
+import type { Socket } from "node:net";
+import { TLSSocket } from "node:tls";
+import type { Clock } from "../../shared/clock.ts";
+import { ProxyError } from "../../shared/errors.ts";
+import { GrpcServer } from "../../shared/grpc/server.ts";
+import { GrpcCode } from "../../shared/grpc/status.ts";
+import type { GrpcServerCall, GrpcServerSession } from "../../shared/grpc/stream.ts";
+import { HeaderError, parseAgentMetadata, serverMetadata } from "../../shared/konnectivity/agent-headers.ts";
+import type { Log } from "../../shared/log.ts";
+import { loadCaBundle, loadKeyPair } from "../../shared/tls/credentials.ts";
+import { peerIdentity } from "../../shared/tls/identity.ts";
+import { type Listener, listenTls } from "../listeners/listener.ts";
+import type { ServerMetrics } from "../metrics.ts";
+import type { ServerOptions } from "../options.ts";
+import { KonnectivityLink } from "./konnectivity-link.ts";
+import type { AgentIdentity } from "./link.ts";
+import type { Registry } from "./registry.ts";
+
+/** Path that the reference's agents call. Source: proto/konnectivity.proto. */
+const connectPath = "/AgentService/Connect";
+/** From accept to an admitted stream. */
+const admissionTimeoutMs = 10_000;
+const linksMax = 10_000;
+/** A link is pinged this often at least, and given up after this long without a byte: a dead agent is noticed within 15 s. */
+const pingIntervalMaxMs = 4_000;
+const silenceMaxMs = 12_000;
+
+export interface AgentListenerDeps {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: ServerMetrics;
+  readonly registry: Registry;
+}
+
+type Options = Pick<ServerOptions, "agentListener" | "serverId" | "serverCount" | "keepaliveMs">;
+
+/** Where agents connect: admits them, and turns each stream into a link in the registry for as long as it lives. */
+export class AgentListener {
+  readonly #deps: AgentListenerDeps;
+  readonly #options: Options;
+  readonly #grpc: GrpcServer;
+  readonly #sockets = new Set<Socket>();
+  /** Sessions with a link; a session without one is closed after the admission time. */
+  readonly #admitted = new WeakSet<GrpcServerSession>();
+  #listener: Listener | undefined;
+
+  constructor(deps: AgentListenerDeps, options: Options) {
+    this.#deps = deps;
+    this.#options = options;
+    this.#grpc = new GrpcServer(deps, {
+      role: "agents",
+      handlers: new Map([[connectPath, (call) => void this.#serve(call)]]),
+      keepalive: { intervalMs: Math.min(options.keepaliveMs, pingIntervalMaxMs), timeoutMs: silenceMaxMs },
+    });
+  }
+
+  get address(): string {
+    return this.#listener?.address ?? "";
+  }
+
+  /** Throws a UsageError that names file or address when it cannot listen. */
+  async start(): Promise<void> {
+    const { host, port, keyPair, caFile, tls } = this.#options.agentListener;
+    this.#listener = await listenTls(
+      { log: this.#deps.log, onHandshakeRefused: () => this.#deps.metrics.refused("handshakes") },
+      {
+        host,
+        port,
+        keyPair: loadKeyPair(keyPair),
+        clientCa: caFile === undefined ? undefined : loadCaBundle(caFile),
+        tls,
+        alpn: ["h2"],
+      },
+      (socket) => this.#accept(socket),
+    );
+  }
+
+  /** Takes no new agents; links go on. */
+  async closeListener(): Promise<void> {
+    await this.#listener?.close();
+  }
+
+  /** Tells agents that this server goes (a reference agent drops its link on that at once), then ends every link. */
+  abort(reason: ProxyError): void {
+    this.#grpc.drain();
+    for (const link of [...this.#deps.registry.links]) link.close(reason);
+    this.#grpc.abort(reason.message);
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  #accept(socket: TLSSocket): void {
+    this.#sockets.add(socket);
+    socket.once("close", () => this.#sockets.delete(socket));
+    socket.on("error", (error) => this.#deps.log.debug({ err: error }, "agent socket failed"));
+    const session = this.#grpc.accept(socket);
+    this.#deps.clock.after(admissionTimeoutMs, () => {
+      if (this.#admitted.has(session) || socket.destroyed) return;
+      this.#deps.metrics.refused("admission_time");
+      this.#deps.log.info({ peer: session.peer }, "agent connection closed: no agent stream within 10 s");
+      session.abort("no agent stream within 10 s");
+    });
+  }
+
+  async #serve(call: GrpcServerCall): Promise<void> {
+    const { metrics, registry, clock } = this.#deps;
+    metrics.grpcConnections.Connect.inc();
+    try {
+      const agent = this.#admit(call);
+      const log = this.#deps.log.child({ agent: agent.id, peer: agent.peer });
+      const link = new KonnectivityLink({ call, clock, log, metrics }, { agent });
+      call.sendHeaders(serverMetadata({ serverId: this.#options.serverId, serverCount: this.#options.serverCount }));
+      this.#admitted.add(call.session);
+      const ended = link.run();
+      registry.add(link);
+      log.info({ subject: agent.subject, userAgent: agent.userAgent }, "agent linked");
+      const status = await ended;
+      registry.remove(link);
+      log.info({ status: status.code, reason: status.message }, "agent link ended");
+    } catch (error) {
+      this.#refuse(call, error);
+    } finally {
+      metrics.grpcConnections.Connect.dec();
+    }
+  }
+
+  /** Throws a HeaderError or a ProxyError. */
+  #admit(call: GrpcServerCall): AgentIdentity {
+    const { registry, metrics } = this.#deps;
+    if (registry.links.size >= linksMax) {
+      metrics.refused("links");
+      throw new ProxyError("over_limit", `this server has ${linksMax} agent links already`);
+    }
+    const { agentId, identifiers } = parseAgentMetadata(call.metadata);
+    const { socket } = call.session;
+    const userAgent = call.metadata.get("user-agent")?.[0];
+    return {
+      id: agentId,
+      identifiers,
+      subject: socket instanceof TLSSocket ? peerIdentity(socket)?.commonName : undefined,
+      peer: call.session.peer,
+      userAgent: typeof userAgent === "string" ? userAgent : undefined,
+    };
+  }
+
+  #refuse(call: GrpcServerCall, error: unknown): void {
+    // A plain Go error is UNKNOWN on the wire: so is what the reference checks in the same place.
+    const { code, message } =
+      error instanceof HeaderError
+        ? { code: GrpcCode.UNKNOWN, message: error.message }
+        : { code: ProxyError.from(error).traits.grpc, message: ProxyError.from(error).message };
+    this.#deps.log.warn({ peer: call.session.peer, reason: message, err: error }, "agent refused");
+    call.finish({ code, message });
+  }
+}

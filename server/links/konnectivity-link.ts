@@ -1,0 +1,241 @@
+import type { Clock } from "../../shared/clock.ts";
+import type { DialId, Target } from "../../shared/dial.ts";
+import { ProxyError } from "../../shared/errors.ts";
+import { GrpcCode, type GrpcStatus } from "../../shared/grpc/status.ts";
+import type { GrpcServerCall } from "../../shared/grpc/stream.ts";
+import { classifyDialErrorText, cleanErrorText } from "../../shared/konnectivity/dial-error-text.ts";
+import type { Packet } from "../../shared/konnectivity/packet.ts";
+import { PacketDuplex } from "../../shared/konnectivity/packet-duplex.ts";
+import { PacketStream } from "../../shared/konnectivity/packet-stream.ts";
+import { StallGuard } from "../../shared/konnectivity/stall-guard.ts";
+import type { Log } from "../../shared/log.ts";
+import type { ServerMetrics } from "../metrics.ts";
+import type { AgentIdentity, AgentLink, LinkedConnection } from "./link.ts";
+
+/** What one connection may have queued towards its frontend when its next packet comes. */
+const queueMaxBytes = 1024 * 1024;
+
+interface PendingDial {
+  readonly resolve: (connection: LinkedConnection) => void;
+  readonly reject: (error: ProxyError) => void;
+}
+
+/**
+ * The reference's link: all connections of an agent on one stream of packets. DIAL_REQ, CLOSE_REQ and DATA towards agents
+ * are sent here and nowhere else. Connections are keyed by this very stream, so that two streams of one agent id never mix.
+ * Source: proto/PROTOCOL.md.
+ */
+export class KonnectivityLink implements AgentLink {
+  readonly agent: AgentIdentity;
+  readonly #call: GrpcServerCall;
+  readonly #packets: PacketStream;
+  readonly #stallGuard: StallGuard;
+  readonly #log: Log;
+  readonly #metrics: ServerMetrics;
+  readonly #pending = new Map<DialId, PendingDial>();
+  /** Every connection until the agent's CLOSE_RSP, also after this side has closed it. */
+  readonly #connections = new Map<bigint, PacketDuplex>();
+  #state: "ready" | "draining" | "closed" = "ready";
+
+  constructor(
+    deps: {
+      readonly call: GrpcServerCall;
+      readonly clock: Clock;
+      readonly log: Log;
+      readonly metrics: ServerMetrics;
+    },
+    options: { readonly agent: AgentIdentity },
+  ) {
+    this.agent = options.agent;
+    this.#call = deps.call;
+    this.#log = deps.log;
+    this.#metrics = deps.metrics;
+    this.#packets = new PacketStream(deps.call, { meter: deps.metrics.agentPackets });
+    this.#stallGuard = new StallGuard(
+      { clock: deps.clock, packets: this.#packets },
+      { onStalled: (duplex) => this.#stalled(duplex) },
+    );
+  }
+
+  get state(): "ready" | "draining" | "closed" {
+    return this.#state;
+  }
+
+  get openConnections(): number {
+    return this.#connections.size;
+  }
+
+  get pendingDials(): number {
+    return this.#pending.size;
+  }
+
+  /** Starts to interpret packets; resolves with the stream's status once the link has ended and nothing of it is left. */
+  run(): Promise<GrpcStatus> {
+    return new Promise((resolve) => {
+      this.#packets.start({
+        onPacket: (packet) => this.#receive(packet),
+        onEnd: () => this.#end(new ProxyError("agent_lost", "the agent ended its stream"), GrpcCode.OK),
+        onBroken: (error) => this.#end(new ProxyError("protocol", error.message), GrpcCode.INVALID_ARGUMENT),
+        onOverload: (error) => this.#end(error, GrpcCode.RESOURCE_EXHAUSTED),
+        onClose: (status) => {
+          this.#lose(new ProxyError("agent_lost", "the connection to the agent was lost"));
+          resolve(status);
+        },
+      });
+    });
+  }
+
+  dial(
+    order: { readonly id: DialId; readonly target: Target },
+    options: { readonly signal: AbortSignal },
+  ): Promise<LinkedConnection> {
+    const { signal } = options;
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) return reject(signal.reason);
+      if (this.#state === "closed") return reject(new ProxyError("agent_lost", "the link to the agent is closed"));
+      if (this.#pending.has(order.id)) {
+        return reject(new ProxyError("protocol", "another dial with this id is waiting at the agent"));
+      }
+      const cancel = () => {
+        if (!this.#pending.delete(order.id)) return;
+        this.#packets.send({ type: "DIAL_CLS", random: order.id });
+        reject(signal.reason);
+      };
+      const settle = <T>(how: (value: T) => void) => {
+        return (value: T) => {
+          signal.removeEventListener("abort", cancel);
+          how(value);
+        };
+      };
+      this.#pending.set(order.id, { resolve: settle(resolve), reject: settle(reject) });
+      signal.addEventListener("abort", cancel, { once: true });
+      const { protocol, address } = order.target;
+      this.#packets.send({ type: "DIAL_REQ", protocol, address, random: order.id });
+    });
+  }
+
+  close(reason: ProxyError): void {
+    this.#end(reason, GrpcCode.OK);
+  }
+
+  #receive(packet: Packet): void {
+    switch (packet.type) {
+      case "DIAL_RSP":
+        return this.#dialAnswered(packet);
+      case "DATA":
+        return this.#dataArrived(packet.connectId, packet.data);
+      case "CLOSE_RSP":
+        return this.#connectionClosed(packet.connectId);
+      case "DIAL_CLS":
+        return this.#dialClosed(packet.random);
+      case "DRAIN":
+        return this.#drain();
+      default:
+        this.#log.debug({ packet: packet.type }, "packet that agents do not send ignored");
+    }
+  }
+
+  #dialAnswered({ random, connectId, error }: Extract<Packet, { type: "DIAL_RSP" }>): void {
+    const id = random as DialId;
+    const dial = this.#pending.get(id);
+    if (dial === undefined) {
+      this.#metrics.dialFailed("unrecognized_response");
+      // A connection that stands already is not the one that was answered for: closing it would hit a neighbour.
+      if (connectId !== 0n && error === "" && !this.#connections.has(connectId)) {
+        this.#packets.send({ type: "CLOSE_REQ", connectId });
+      }
+      return;
+    }
+    this.#pending.delete(id);
+    if (error !== "") {
+      this.#metrics.dialFailed("error_response");
+      const text = cleanErrorText(error);
+      dial.reject(new ProxyError(classifyDialErrorText(text), text, { reportedBy: "agent" }));
+    } else if (connectId === 0n || this.#connections.has(connectId)) {
+      this.#log.warn(
+        { dial: `${random}`, connection: `${connectId}` },
+        "agent answered a dial with a connection id that cannot be used",
+      );
+      dial.reject(new ProxyError("protocol", `the agent answered with the unusable connection id ${connectId}`));
+    } else {
+      dial.resolve({ duplex: this.#open(connectId), halfClose: false });
+    }
+  }
+
+  #open(connectId: bigint): PacketDuplex {
+    const duplex = new PacketDuplex({
+      packets: this.#packets,
+      connectId,
+      queueMaxBytes,
+      onOverflow: (overflowing) => {
+        this.#metrics.fullReceiveChannels.Connect.inc();
+        this.#stallGuard.overflow(overflowing);
+      },
+      onRelief: (relieved) => {
+        this.#metrics.fullReceiveChannels.Connect.dec();
+        this.#stallGuard.relief(relieved);
+      },
+      onClosing: () => {
+        if (this.#connections.get(connectId) === duplex) this.#packets.send({ type: "CLOSE_REQ", connectId });
+      },
+    });
+    this.#connections.set(connectId, duplex);
+    return duplex;
+  }
+
+  #dataArrived(connectId: bigint, data: Buffer): void {
+    if (connectId === 0n) return;
+    const duplex = this.#connections.get(connectId);
+    if (duplex !== undefined) duplex.deliver(data);
+    else this.#packets.send({ type: "CLOSE_REQ", connectId });
+  }
+
+  #connectionClosed(connectId: bigint): void {
+    const duplex = this.#connections.get(connectId);
+    if (duplex === undefined) return;
+    this.#connections.delete(connectId);
+    duplex.deliverClose();
+  }
+
+  #dialClosed(random: bigint): void {
+    const dial = this.#pending.get(random as DialId);
+    if (dial === undefined) return;
+    this.#pending.delete(random as DialId);
+    this.#metrics.dialFailed("backend_close");
+    dial.reject(new ProxyError("cancelled", "the agent gave the dial up"));
+  }
+
+  #drain(): void {
+    if (this.#state !== "ready") return;
+    this.#state = "draining";
+    this.#log.info("agent drains: it gets new dials only if no other can take them");
+  }
+
+  #stalled(duplex: PacketDuplex): void {
+    this.#metrics.stalledResets.inc();
+    this.#log.warn(
+      { code: "stalled", connection: `${duplex.connectId}` },
+      "connection reset: its frontend stopped reading",
+    );
+  }
+
+  #end(reason: ProxyError, code: GrpcStatus["code"]): void {
+    if (this.#state === "closed") return;
+    this.#lose(reason);
+    this.#call.finish({ code, message: code === GrpcCode.OK ? "" : reason.message });
+  }
+
+  #lose(reason: ProxyError): void {
+    if (this.#state === "closed") return;
+    this.#state = "closed";
+    const dials = [...this.#pending.values()];
+    const connections = [...this.#connections.values()];
+    this.#pending.clear();
+    this.#connections.clear();
+    for (const dial of dials) {
+      this.#metrics.dialFailed("backend_close");
+      dial.reject(reason);
+    }
+    for (const duplex of connections) duplex.destroy(reason);
+  }
+}

@@ -1,0 +1,39 @@
+import type { Duplex } from "node:stream";
+import type { DialId, Target } from "../../shared/dial.ts";
+import type { ProxyError } from "../../shared/errors.ts";
+import type { AgentIdentifiers } from "../../shared/konnectivity/agent-identifiers.ts";
+
+/** Who an agent says it is. The id and the identifiers are claims; `subject` is what its certificate proves. */
+export interface AgentIdentity {
+  readonly id: string;
+  readonly identifiers: AgentIdentifiers;
+  /** Common name of the verified client certificate. */
+  readonly subject: string | undefined;
+  /** `host:port` that the agent's connection comes from. */
+  readonly peer: string;
+  readonly userAgent: string | undefined;
+}
+
+/** The agent's end of a connection that stands. */
+export interface LinkedConnection {
+  readonly duplex: Duplex;
+  /** False where the wire knows only a full close. */
+  readonly halfClose: boolean;
+  /** Address that the agent connected to, where the wire tells. */
+  readonly reached?: string;
+}
+
+/** One agent joined to this server. Implemented once for each protocol on the agent port. */
+export interface AgentLink {
+  readonly agent: AgentIdentity;
+  readonly state: "ready" | "draining" | "closed";
+  readonly openConnections: number;
+  readonly pendingDials: number;
+  /** Rejects with a ProxyError, at the latest when the link is lost. When `signal` aborts, with its reason. */
+  dial(
+    order: { readonly id: DialId; readonly target: Target },
+    options: { readonly signal: AbortSignal },
+  ): Promise<LinkedConnection>;
+  /** Ends the link and all that it carries, with `reason`. Safe to call twice. */
+  close(reason: ProxyError): void;
+}

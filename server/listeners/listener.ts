@@ -1,0 +1,157 @@
+import { lstatSync, unlinkSync } from "node:fs";
+import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
+import { createServer as createTlsServer, type TLSSocket } from "node:tls";
+import { UsageError } from "../../shared/errors.ts";
+import type { Log } from "../../shared/log.ts";
+import type { CaBundle, KeyPair } from "../../shared/tls/credentials.ts";
+import { openSslCiphers } from "../../shared/tls/policy.ts";
+import type { TlsPolicy } from "../options.ts";
+import { HandshakeGate } from "./handshake-gate.ts";
+
+const handshakeTimeoutMs = 5_000;
+/** Dead peers behind a silent network are noticed by TCP too, for what has no pings. */
+const tcpKeepAliveMs = 15_000;
+const backlog = 4096;
+
+export interface Listener {
+  /** `host:port`, or the socket's path. */
+  readonly address: string;
+  /** Takes no new sockets, and removes a socket file. Those it has handed out are not its own any more. */
+  close(): Promise<void>;
+}
+
+export interface TlsListenerOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly keyPair: KeyPair;
+  /** With a CA clients must present a certificate of it; without, none is asked for. */
+  readonly clientCa: CaBundle | undefined;
+  readonly tls: TlsPolicy;
+  readonly alpn: readonly string[];
+}
+
+/** Listens for TLS. `onSocket` gets each socket once its handshake is complete and its client certificate, if asked for, verified. */
+export async function listenTls(
+  deps: { readonly log: Log; readonly onHandshakeRefused: () => void },
+  options: TlsListenerOptions,
+  onSocket: (socket: TLSSocket) => void,
+): Promise<Listener> {
+  const gate = new HandshakeGate({
+    onRefused: (source) => {
+      deps.onHandshakeRefused();
+      deps.log.warn({ source }, "unfinished TLS handshake dropped: too many at once");
+    },
+  });
+  const ciphers = openSslCiphers(options.tls.cipherSuites);
+  const tlsServer = createTlsServer(
+    {
+      cert: options.keyPair.cert,
+      key: options.keyPair.key,
+      minVersion: options.tls.minVersion,
+      ...(ciphers ? { ciphers } : {}),
+      ...(options.clientCa ? { ca: options.clientCa.ca } : {}),
+      requestCert: options.clientCa !== undefined,
+      rejectUnauthorized: options.clientCa !== undefined,
+      ALPNProtocols: [...options.alpn],
+      handshakeTimeout: handshakeTimeoutMs,
+      allowHalfOpen: true,
+    },
+    (socket) => {
+      gate.finished(socket);
+      onSocket(socket);
+    },
+  );
+  tlsServer.on("tlsClientError", (error, socket) => {
+    deps.log.info({ peer: socket.remoteAddress, reason: error.message }, "TLS handshake failed");
+    socket.destroy();
+  });
+  const server = createServer({
+    allowHalfOpen: true,
+    noDelay: true,
+    keepAlive: true,
+    keepAliveInitialDelay: tcpKeepAliveMs,
+  });
+  server.on("connection", (raw) => {
+    gate.enter(raw);
+    raw.on("error", (error) => deps.log.debug({ err: error }, "socket failed"));
+    tlsServer.emit("connection", raw);
+  });
+  await listening(server, { host: options.host, port: options.port });
+  return { address: addressOf(server), close: () => closed(server) };
+}
+
+/** Listens on a Unix socket that its owner and group may use (mode 0770), as the reference does. */
+export async function listenUds(
+  options: { readonly path: string; readonly deleteExisting: boolean },
+  onSocket: (socket: Socket) => void,
+): Promise<Listener> {
+  if (options.deleteExisting) removeSocketFile(options.path);
+  const server = createServer({ allowHalfOpen: true }, onSocket);
+  // The bind happens inside listen(), in this turn: nobody else creates a file under this mask.
+  const umask = process.umask(0o007);
+  let bound: Promise<void>;
+  try {
+    bound = listening(server, { path: options.path });
+  } finally {
+    process.umask(umask);
+  }
+  await bound;
+  return { address: options.path, close: () => closed(server) };
+}
+
+function removeSocketFile(path: string): void {
+  let isSocket: boolean;
+  try {
+    isSocket = lstatSync(path).isSocket();
+  } catch {
+    return; // nothing there, or not ours to see: listen() tells
+  }
+  if (!isSocket) {
+    throw new UsageError(`--uds-name ${path} is there already and is not a socket; remove it or give another path`);
+  }
+  unlinkSync(path);
+}
+
+function listening(server: Server, where: { host?: string; port?: number; path?: string }): Promise<void> {
+  const name = where.path ?? `${where.host || "*"}:${where.port}`;
+  const target = where.path === undefined && where.host === "" ? { port: where.port } : where;
+  return new Promise((resolve, reject) => {
+    server.once("error", (error: NodeJS.ErrnoException) => {
+      reject(new UsageError(`cannot listen on ${name}: ${reasonOf(error)}`, { cause: error }));
+    });
+    server.listen({ ...target, backlog }, () => {
+      server.removeAllListeners("error");
+      server.on("error", () => {}); // accept() failing for want of descriptors: the next accept tries again
+      resolve();
+    });
+  });
+}
+
+function reasonOf(error: NodeJS.ErrnoException): string {
+  switch (error.code) {
+    case "EADDRINUSE":
+      return "the address is in use; stop what listens there or choose another port or path";
+    case "EACCES":
+      return "permission denied";
+    case "EADDRNOTAVAIL":
+      return "this machine does not have that address";
+    case "ENOENT":
+      return "the directory does not exist";
+    default:
+      return error.message;
+  }
+}
+
+function addressOf(server: Server): string {
+  const { address, family, port } = server.address() as AddressInfo;
+  return family === "IPv6" ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+function closed(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    if (!server.listening) return resolve();
+    server.close();
+    // close() waits for sockets that are not ours any more; that it listens no longer is known at once.
+    resolve();
+  });
+}

@@ -1,0 +1,97 @@
+import type { Clock, Random } from "../shared/clock.ts";
+import { ProxyError } from "../shared/errors.ts";
+import type { Log } from "../shared/log.ts";
+import { Dialer } from "./dialer.ts";
+import { Frontend } from "./frontends/frontend.ts";
+import { AgentListener } from "./links/agent-listener.ts";
+import { Registry } from "./links/registry.ts";
+import type { ServerMetrics } from "./metrics.ts";
+import type { ServerOptions } from "./options.ts";
+
+/** How long an immediate shutdown (`--graceful-shutdown-timeout=0`) waits at most for answers on their way. */
+const immediateShutdownMs = 5_000;
+
+export interface ServerDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly metrics: ServerMetrics;
+}
+
+/** The proxy server without its health and admin pages: frontends on one side, agents on the other, the dialer between. */
+export class ProxyServer {
+  readonly #deps: ServerDeps;
+  readonly #options: ServerOptions;
+  readonly #registry: Registry;
+  readonly #dialer: Dialer;
+  readonly #frontends: readonly Frontend[];
+  readonly #agents: AgentListener;
+  #stopped: Promise<void> | undefined;
+
+  constructor(deps: ServerDeps, options: ServerOptions) {
+    this.#deps = deps;
+    this.#options = options;
+    this.#registry = new Registry(
+      { random: deps.random, observer: { changed: (ready, agents) => deps.metrics.setReadyBackends(ready, agents) } },
+      { strategies: options.strategies },
+    );
+    const shared = { ...deps, registry: this.#registry };
+    this.#dialer = new Dialer(shared, options);
+    this.#frontends = options.frontends.map(
+      (frontend) =>
+        new Frontend({ ...deps, dialer: this.#dialer }, { ...frontend, keepaliveMs: options.frontendKeepaliveMs }),
+    );
+    this.#agents = new AgentListener(shared, options);
+  }
+
+  /** Whether a dial could succeed now; false while it stops. */
+  get ready(): boolean {
+    return this.#stopped === undefined && this.#registry.ready;
+  }
+
+  /** Listens on every port. Throws a UsageError naming the file or address that does not serve. */
+  async start(): Promise<void> {
+    for (const frontend of this.#frontends) {
+      await frontend.start();
+      this.#deps.log.info({ address: frontend.address }, "listening for frontends");
+    }
+    await this.#agents.start();
+    this.#deps.log.info({ address: this.#agents.address }, "listening for agents");
+  }
+
+  /**
+   * Takes nothing new, lets connections finish within the grace, then ends what is left. Agents are told last, since a
+   * reference agent drops all its connections when it is told. `hurry` cuts the grace short.
+   */
+  stop(options: { readonly hurry: AbortSignal }): Promise<void> {
+    this.#stopped ??= this.#stop(options.hurry);
+    return this.#stopped;
+  }
+
+  async #stop(hurry: AbortSignal): Promise<void> {
+    const { log } = this.#deps;
+    this.#dialer.drain();
+    await Promise.all(this.#frontends.map((frontend) => frontend.drain()));
+    await this.#agents.closeListener();
+    const graceMs = this.#options.gracefulShutdownTimeoutMs;
+    if (graceMs > 0) await this.#within(graceMs, this.#dialer.idle(), hurry);
+    const reason = new ProxyError("shutdown", "the proxy server is shutting down");
+    this.#dialer.abort(reason);
+    await this.#within(immediateShutdownMs, this.#dialer.idle(), hurry);
+    for (const frontend of this.#frontends) frontend.abort(reason);
+    this.#agents.abort(reason);
+    log.info("stopped");
+  }
+
+  async #within(limitMs: number, work: Promise<void>, hurry: AbortSignal): Promise<void> {
+    if (hurry.aborted) return;
+    await new Promise<void>((resolve) => {
+      const cancel = this.#deps.clock.after(limitMs, resolve, { keepAlive: true });
+      hurry.addEventListener("abort", () => resolve(), { once: true });
+      void work.then(() => {
+        cancel();
+        resolve();
+      });
+    });
+  }
+}

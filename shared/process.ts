@@ -1,0 +1,48 @@
+import { UsageError } from "./errors.ts";
+import type { Log } from "./log.ts";
+
+export type ExitCode = 0 | 1;
+
+/** Signals, as the two mains see them. */
+export interface Signals {
+  /** Resolves at the first SIGTERM or SIGINT. */
+  readonly first: Promise<NodeJS.Signals>;
+  /** Resolves at the second. */
+  readonly second: Promise<NodeJS.Signals>;
+  stop(): void;
+}
+
+/** Listens for SIGTERM and SIGINT until `stop` is called. */
+export function watchSignals(): Signals {
+  const resolvers: ((signal: NodeJS.Signals) => void)[] = [];
+  const promises = [0, 1].map(() => new Promise<NodeJS.Signals>((resolve) => resolvers.push(resolve)));
+  const receive = (signal: NodeJS.Signals) => resolvers.shift()?.(signal);
+  const names = ["SIGTERM", "SIGINT"] as const;
+  for (const name of names) process.on(name, receive);
+  return {
+    first: promises[0] as Promise<NodeJS.Signals>,
+    second: promises[1] as Promise<NodeJS.Signals>,
+    stop: () => {
+      for (const name of names) process.off(name, receive);
+    },
+  };
+}
+
+/** What a main prints before there is a log: one line on standard error. */
+export function reportStartFailure(program: string, error: unknown): ExitCode {
+  const message = error instanceof UsageError ? error.message : ((error as Error).stack ?? String(error));
+  process.stderr.write(`${program}: ${message}\n`);
+  return 1;
+}
+
+/**
+ * A defect that nobody caught ends the process with one log line instead of a half-dead tunnel; an orchestrator starts it again.
+ */
+export function dieOnDefect(log: Log): void {
+  const die = (error: unknown) => {
+    log.fatal({ err: error, stack: (error as Error)?.stack }, "unexpected error; the process ends");
+    process.exit(1);
+  };
+  process.on("uncaughtException", die);
+  process.on("unhandledRejection", die);
+}

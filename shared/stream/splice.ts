@@ -1,0 +1,282 @@
+import type { Duplex } from "node:stream";
+import type { Clock } from "../clock.ts";
+import { type ErrorCode, ProxyError } from "../errors.ts";
+
+/** Who ended a connection. `agent` and `server` stand for the halves of Hawser themselves (lost, shut down, over a limit). */
+export type Closer = "frontend" | "endpoint" | "agent" | "server";
+
+export interface CloseReport {
+  readonly by: Closer;
+  readonly code: ErrorCode | "ok";
+  readonly bytesToEndpoint: number;
+  readonly bytesToFrontend: number;
+}
+
+/** One end of a connection, as splice sees it. */
+export interface SpliceEnd {
+  readonly duplex: Duplex;
+  /**
+   * Whether FIN means only "I send no more" here, in both directions: `end` events and `end()` are half-closes.
+   * False for the reference's packets, which know only a full close.
+   */
+  readonly halfClose: boolean;
+}
+
+export interface SpliceOptions {
+  /** After one FIN: how long the other direction may go without a byte. */
+  readonly halfCloseTimeoutMs: number;
+  /**
+   * When the frontend half-closes and the other end knows only a full close: how long the endpoint has to be silent before
+   * that full close is sent, so that an answer in flight is not lost.
+   */
+  readonly frontendFinGraceMs?: number;
+  /** Endpoint bytes wait until the frontend has sent its first byte, at most this long. Default 0. */
+  readonly holdEndpointMs?: number;
+  /** Told of every write to the frontend: milliseconds until it could take more. */
+  readonly onFrontendWrite?: (ms: number) => void;
+}
+
+/** After a full close: how long, and for how many bytes, an end is still read so that its kernel does not answer our close with a reset. */
+const lingerMs = 2_000;
+const lingerBytes = 256 * 1024;
+
+/**
+ * Joins two Duplexes until both have closed, and tells who ended it and why. Never rejects.
+ * Owns both from here on. Backpressure is passed on; at most one chunk above each Duplex's own mark is held.
+ * - A half-close is passed on as one, if the other end knows it; the reverse direction then lives on.
+ * - A full close flushes what is on its way to the other end, closes that, and drops what still comes back.
+ * - A Duplex that is destroyed, or fails, takes the other with it.
+ */
+export function splice(
+  frontend: SpliceEnd,
+  endpoint: SpliceEnd,
+  deps: { readonly clock: Clock },
+  options: SpliceOptions,
+): Promise<CloseReport> {
+  return new Promise((resolve) => {
+    new Splice(frontend, endpoint, deps.clock, options, resolve).start();
+  });
+}
+
+type Name = "frontend" | "endpoint";
+type Cause = { readonly by: Closer; readonly code: ErrorCode | "ok" };
+
+class Side {
+  readonly name: Name;
+  readonly duplex: Duplex;
+  readonly halfClose: boolean;
+  /** It sends no more. */
+  ended = false;
+  closed = false;
+  /** Bytes taken from it. */
+  bytes = 0;
+  /** What it sends is dropped. */
+  discarding = false;
+  discarded = 0;
+
+  constructor(name: Name, end: SpliceEnd) {
+    this.name = name;
+    this.duplex = end.duplex;
+    this.halfClose = end.halfClose;
+  }
+}
+
+class Splice {
+  readonly #frontend: Side;
+  readonly #endpoint: Side;
+  readonly #clock: Clock;
+  readonly #options: SpliceOptions;
+  readonly #resolve: (report: CloseReport) => void;
+  #cause: Cause | undefined;
+  /** What it will have been if nothing goes wrong any more. */
+  #firstFin: Cause | undefined;
+  #holdingEndpoint = false;
+  #lastByteAt = 0;
+  readonly #timers = new Set<() => void>();
+
+  constructor(
+    frontend: SpliceEnd,
+    endpoint: SpliceEnd,
+    clock: Clock,
+    options: SpliceOptions,
+    resolve: (report: CloseReport) => void,
+  ) {
+    this.#frontend = new Side("frontend", frontend);
+    this.#endpoint = new Side("endpoint", endpoint);
+    this.#clock = clock;
+    this.#options = options;
+    this.#resolve = resolve;
+  }
+
+  start(): void {
+    this.#lastByteAt = this.#clock.now();
+    this.#watch(this.#frontend, this.#endpoint);
+    this.#watch(this.#endpoint, this.#frontend);
+    this.#pump(this.#frontend, this.#endpoint);
+    if (this.#options.holdEndpointMs) {
+      this.#holdingEndpoint = true;
+      this.#after(this.#options.holdEndpointMs, () => this.#releaseEndpoint());
+    } else {
+      this.#pump(this.#endpoint, this.#frontend);
+    }
+  }
+
+  #releaseEndpoint(): void {
+    if (!this.#holdingEndpoint) return;
+    this.#holdingEndpoint = false;
+    this.#pump(this.#endpoint, this.#frontend);
+  }
+
+  #pump(from: Side, to: Side): void {
+    const meter = to.name === "frontend" ? this.#options.onFrontendWrite : undefined;
+    let pausedAt = 0;
+    from.duplex.on("data", (chunk: Buffer) => {
+      if (from.discarding) {
+        from.discarded += chunk.length;
+        if (from.discarded > lingerBytes) from.duplex.destroy();
+        return;
+      }
+      from.bytes += chunk.length;
+      this.#lastByteAt = this.#clock.now();
+      if (this.#holdingEndpoint) this.#releaseEndpoint();
+      if (to.duplex.write(chunk)) {
+        meter?.(0);
+      } else {
+        pausedAt = this.#lastByteAt;
+        from.duplex.pause();
+      }
+    });
+    to.duplex.on("drain", () => {
+      meter?.(this.#clock.now() - pausedAt);
+      from.duplex.resume();
+    });
+    from.duplex.resume();
+  }
+
+  #watch(side: Side, other: Side): void {
+    side.duplex.on("end", () => this.#onEnd(side, other));
+    // An error is always followed by `close`, where it is handled; without a listener it would end the process.
+    let failure: Error | undefined;
+    side.duplex.on("error", (error: Error) => {
+      failure ??= error;
+    });
+    side.duplex.on("close", () => this.#onClose(side, other, failure));
+    if (side.duplex.destroyed) queueMicrotask(() => this.#onClose(side, other, side.duplex.errored ?? undefined));
+  }
+
+  #onEnd(side: Side, other: Side): void {
+    if (side.ended || side.closed) return;
+    side.ended = true;
+    if (!side.halfClose) {
+      this.#blame(side.name, "ok");
+      this.#closeFully(other);
+      side.duplex.end();
+      this.#after(lingerMs, () => this.#giveUpOn(side));
+      return;
+    }
+    this.#firstFin ??= { by: side.name, code: "ok" };
+    if (other.halfClose || other.ended) {
+      other.duplex.end();
+      this.#limitSilence(this.#options.halfCloseTimeoutMs, () => this.#reset("server", "idle"));
+      return;
+    }
+    const graceMs = side.name === "frontend" ? (this.#options.frontendFinGraceMs ?? 0) : 0;
+    this.#limitSilence(graceMs, () => {
+      this.#blame(side.name, "ok");
+      this.#flushAndDestroy(other);
+      side.discarding = true;
+      side.duplex.end();
+    });
+  }
+
+  /** `side` gets what is on its way to it, then FIN; what it still sends is dropped for a while, then it is destroyed. */
+  #closeFully(side: Side): void {
+    side.discarding = true;
+    side.duplex.resume();
+    side.duplex.end();
+    this.#whenFlushed(side, () => this.#after(lingerMs, () => side.duplex.destroy()));
+    this.#limitSilence(this.#options.halfCloseTimeoutMs, () => side.duplex.destroy());
+  }
+
+  /** For an end that knows only a full close: what is on its way to it still arrives, what comes back is dropped. */
+  #flushAndDestroy(side: Side): void {
+    side.discarding = true;
+    side.duplex.end();
+    this.#whenFlushed(side, () => side.duplex.destroy());
+    this.#limitSilence(this.#options.halfCloseTimeoutMs, () => side.duplex.destroy());
+  }
+
+  #whenFlushed(side: Side, then: () => void): void {
+    if (side.duplex.writableFinished) then();
+    else side.duplex.once("finish", then);
+  }
+
+  #giveUpOn(side: Side): void {
+    if (!side.closed && side.duplex.writableFinished) side.duplex.destroy();
+  }
+
+  /** Calls `then` once no byte has moved for `limitMs`, unless the splice ends first. */
+  #limitSilence(limitMs: number, then: () => void): void {
+    const from = this.#clock.now();
+    const check = () => {
+      const silentMs = this.#clock.now() - Math.max(from, this.#lastByteAt);
+      if (silentMs >= limitMs) then();
+      else this.#after(limitMs - silentMs, check);
+    };
+    check();
+  }
+
+  #onClose(side: Side, other: Side, failure: Error | undefined): void {
+    if (side.closed) return;
+    side.closed = true;
+    const complete = side.ended && side.duplex.writableFinished && failure === undefined;
+    if (!complete && !other.closed) this.#takeDown(side, other, failure);
+    if (other.closed) this.#finish();
+  }
+
+  /** `side` went before both directions had ended: the other end is reset, unless a close is already under way. */
+  #takeDown(side: Side, other: Side, failure: Error | undefined): void {
+    if (this.#cause !== undefined && other.discarding) return;
+    const error =
+      failure instanceof ProxyError
+        ? failure
+        : new ProxyError("cancelled", `the ${side.name} reset the connection`, { cause: failure });
+    this.#blame(closerOf(error, side.name), error.code);
+    if (other.halfClose) other.duplex.destroy(error);
+    else this.#flushAndDestroy(other);
+  }
+
+  #reset(by: Closer, code: ErrorCode): void {
+    this.#blame(by, code);
+    const error = new ProxyError(code, `connection closed: ${code}`);
+    this.#frontend.duplex.destroy(error);
+    this.#endpoint.duplex.destroy(error);
+  }
+
+  #blame(by: Closer, code: ErrorCode | "ok"): void {
+    this.#cause ??= { by, code };
+  }
+
+  #after(delayMs: number, callback: () => void): void {
+    const cancel = this.#clock.after(delayMs, () => {
+      this.#timers.delete(cancel);
+      callback();
+    });
+    this.#timers.add(cancel);
+  }
+
+  #finish(): void {
+    for (const cancel of this.#timers) cancel();
+    this.#timers.clear();
+    this.#resolve({
+      ...(this.#cause ?? this.#firstFin ?? { by: "endpoint", code: "ok" }),
+      bytesToEndpoint: this.#frontend.bytes,
+      bytesToFrontend: this.#endpoint.bytes,
+    });
+  }
+}
+
+function closerOf(error: ProxyError, side: Name): Closer {
+  if (error.code === "agent_lost") return "agent";
+  return error.code === "cancelled" ? side : "server";
+}

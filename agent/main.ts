@@ -3,7 +3,7 @@ import { agentAdminRoutes, agentHealthRoutes } from "../shared/http/health-route
 import { startHttpListener } from "../shared/http/listener.ts";
 import { openLog } from "../shared/log.ts";
 import { addProcessMetrics } from "../shared/metrics/registry.ts";
-import { dieOnDefect, type ExitCode, reportStartFailure, watchSignals } from "../shared/process.ts";
+import { type ExitCode, reportStartFailure, watchDefects, watchSignals } from "../shared/process.ts";
 import { version } from "../shared/version.ts";
 import { ProxyAgent } from "./agent.ts";
 import { AgentMetrics } from "./metrics.ts";
@@ -23,7 +23,7 @@ export async function main(argv: readonly string[]): Promise<ExitCode> {
 
 async function run(options: AgentOptions): Promise<ExitCode> {
   const log = openLog(options.log);
-  dieOnDefect(log);
+  const defect = watchDefects(log).then(() => undefined);
   log.info({ version, node: process.version, flags: Object.fromEntries(options.flagValues) }, "proxy-agent starts");
   for (const notice of options.notices) log.warn(notice);
   const metrics = new AgentMetrics({ version });
@@ -45,7 +45,9 @@ async function run(options: AgentOptions): Promise<ExitCode> {
   agent.start();
   const hurry = new AbortController();
   void signals.second.then(() => hurry.abort());
-  log.info({ signal: await signals.first }, "shutting down");
+  const signal = await Promise.race([signals.first, defect]);
+  if (signal === undefined) return 1;
+  log.info({ signal }, "shutting down");
   await agent.drain({ hurry: hurry.signal });
   await agent.stop();
   signals.stop();

@@ -11,7 +11,7 @@ import {
   requirePositive,
   withPrefix,
 } from "../shared/options/checks.ts";
-import { answerFlags, type LogOptions, logNotices, readLogOptions } from "../shared/options/common-flags.ts";
+import { answerFlags, logNotices, readLogOptions } from "../shared/options/common-flags.ts";
 import type { KeyPairFiles } from "../shared/options/file-checks.ts";
 import { toTimerMs } from "../shared/options/go-duration.ts";
 import { parseFlags } from "../shared/options/pflag.ts";

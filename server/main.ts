@@ -3,7 +3,7 @@ import { serverAdminRoutes, serverHealthRoutes } from "../shared/http/health-rou
 import { startHttpListener } from "../shared/http/listener.ts";
 import { openLog } from "../shared/log.ts";
 import { addProcessMetrics } from "../shared/metrics/registry.ts";
-import { dieOnDefect, type ExitCode, reportStartFailure, watchSignals } from "../shared/process.ts";
+import { type ExitCode, reportStartFailure, watchDefects, watchSignals } from "../shared/process.ts";
 import { version } from "../shared/version.ts";
 import { ServerMetrics } from "./metrics.ts";
 import { parseServerOptions, type ServerOptions } from "./options.ts";
@@ -23,7 +23,7 @@ export async function main(argv: readonly string[]): Promise<ExitCode> {
 
 async function run(options: ServerOptions): Promise<ExitCode> {
   const log = openLog(options.log);
-  dieOnDefect(log);
+  const defect = watchDefects(log).then(() => undefined);
   log.info({ version, node: process.version, flags: Object.fromEntries(options.flagValues) }, "proxy-server starts");
   for (const notice of options.notices) log.warn(notice);
   const metrics = new ServerMetrics({ version });
@@ -45,7 +45,9 @@ async function run(options: ServerOptions): Promise<ExitCode> {
   await server.start();
   const hurry = new AbortController();
   void signals.second.then(() => hurry.abort());
-  log.info({ signal: await signals.first }, "shutting down");
+  const signal = await Promise.race([signals.first, defect]);
+  if (signal === undefined) return 1;
+  log.info({ signal }, "shutting down");
   await server.stop({ hurry: hurry.signal });
   signals.stop();
   await Promise.all([health.close(), admin.close()]);

@@ -36,13 +36,16 @@ export function reportStartFailure(program: string, error: unknown): ExitCode {
 }
 
 /**
- * A defect that nobody caught ends the process with one log line instead of a half-dead tunnel; an orchestrator starts it again.
+ * Resolves when an error was thrown that nobody caught: the process is to end then, with one log line, instead of living on
+ * half dead; an orchestrator starts it again.
  */
-export function dieOnDefect(log: Log): void {
-  const die = (error: unknown) => {
-    log.fatal({ err: error, stack: (error as Error)?.stack }, "unexpected error; the process ends");
-    process.exit(1);
-  };
-  process.on("uncaughtException", die);
-  process.on("unhandledRejection", die);
+export function watchDefects(log: Log): Promise<void> {
+  return new Promise((resolve) => {
+    const report = (error: unknown) => {
+      log.fatal({ err: error, stack: (error as Error)?.stack }, "unexpected error; the process ends");
+      resolve();
+    };
+    process.on("uncaughtException", report);
+    process.on("unhandledRejection", report);
+  });
 }

@@ -96,6 +96,10 @@ export class KonnectivityLink implements AgentLink {
       if (this.#pending.has(order.id)) {
         return reject(new ProxyError("protocol", "another dial with this id is waiting at the agent"));
       }
+      const { protocol, address } = order.target;
+      // Throws for a target that cannot be sent. May end the link, if the agent has long stopped reading.
+      this.#packets.send({ type: "DIAL_REQ", protocol, address, random: order.id });
+      if (this.state === "closed") return reject(new ProxyError("agent_lost", "the agent does not read"));
       const cancel = () => {
         if (!this.#pending.delete(order.id)) return;
         this.#packets.send({ type: "DIAL_CLS", random: order.id });
@@ -109,8 +113,6 @@ export class KonnectivityLink implements AgentLink {
       };
       this.#pending.set(order.id, { resolve: settle(resolve), reject: settle(reject) });
       signal.addEventListener("abort", cancel, { once: true });
-      const { protocol, address } = order.target;
-      this.#packets.send({ type: "DIAL_REQ", protocol, address, random: order.id });
     });
   }
 

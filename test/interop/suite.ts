@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { type Endpoint, httpEndpoint, refusingAddress } from "../support/endpoints.ts";
 import type { ProxyProcess } from "../support/processes.ts";
 import { Tunnel } from "../support/tunnel.ts";
@@ -41,9 +41,12 @@ function oneAgent(cell: Cell, endpoints: () => GoEndpoints): void {
     tunnel = await Tunnel.start(cell);
     // A first few connections, so that what is opened once and kept is in the baseline.
     await runClient<ChurnResult>(tunnel, "churn", [`--target=${endpoints().addresses.echo}`, "--dials=64"]);
-    baseline = await baselineOf(tunnel, endpoints());
   });
   afterAll(() => tunnel.stop());
+  // For each test anew, so that a leak shows in the test that leaks and in no other.
+  beforeEach(async () => {
+    baseline = await baselineOf(tunnel, endpoints());
+  });
 
   for (const direction of ["down", "up"]) {
     for (const connections of [1, 16]) {

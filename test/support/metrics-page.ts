@@ -29,12 +29,14 @@ export class MetricsPage {
 const sampleLine = /^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)(?: -?\d+)?$/;
 const labelPair = /([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)",?/g;
 const escapes: Readonly<Record<string, string>> = { "\\n": "\n", '\\"': '"', "\\\\": "\\" };
-const special: Readonly<Record<string, number>> = { "+Inf": Infinity, "-Inf": -Infinity, NaN: Number.NaN };
+// Read as Go's ParseFloat reads them, in any case: prom-client writes "Nan".
+const special: Readonly<Record<string, number>> = { "+inf": Infinity, "-inf": -Infinity, nan: Number.NaN };
 
 function parseSample(line: string): Sample {
   const [, name, labelText = "", valueText = ""] = sampleLine.exec(line) ?? [];
-  const value = special[valueText] ?? Number(valueText);
-  if (name === undefined || (Number.isNaN(value) && valueText !== "NaN")) throw new Error(`not a sample: ${line}`);
+  const value = special[valueText.toLowerCase()] ?? Number(valueText);
+  if (name === undefined || (Number.isNaN(value) && valueText.toLowerCase() !== "nan"))
+    throw new Error(`not a sample: ${line}`);
   const labels: Record<string, string> = {};
   for (const [, label = "", raw = ""] of labelText.matchAll(labelPair)) {
     labels[label] = raw.replace(/\\[n"\\]/g, (sequence) => escapes[sequence] ?? sequence);

@@ -76,9 +76,7 @@ export class AgentMetrics {
   }
 
   connectionClosed(report: CloseReport): void {
-    this.#connections.closed(report.by, report.code);
-    this.#connections.bytes.toEndpoint.inc(report.bytesToEndpoint);
-    this.#connections.bytes.toFrontend.inc(report.bytesToFrontend);
+    this.#connections.closed(report);
   }
 
   /** `limit` names the limit that was reached, in this program's words. */

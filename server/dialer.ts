@@ -1,8 +1,9 @@
+import type { Duplex } from "node:stream";
 import type { Clock } from "../shared/clock.ts";
 import type { DialRequest } from "../shared/dial.ts";
 import { ProxyError } from "../shared/errors.ts";
 import type { Log } from "../shared/log.ts";
-import { type CloseReport, splice } from "../shared/stream/splice.ts";
+import { splice } from "../shared/stream/splice.ts";
 import type { AgentLink, LinkedConnection } from "./links/link.ts";
 import type { Registry } from "./links/registry.ts";
 import type { ServerMetrics } from "./metrics.ts";
@@ -45,8 +46,10 @@ export class Dialer {
   readonly #deps: DialerDeps;
   readonly #options: DialerOptions;
   readonly #running = new Set<Promise<void>>();
-  /** Aborted by `abort`: takes every dial and connection with it. */
-  readonly #aborting = new AbortController();
+  /** Dials under way, with what ends them. */
+  readonly #dialing = new Set<AbortController>();
+  /** Frontend ends of the connections that stand. */
+  readonly #connections = new Set<Duplex>();
   #accepting = true;
 
   constructor(deps: DialerDeps, options: DialerOptions) {
@@ -73,7 +76,8 @@ export class Dialer {
   /** Ends all dials and connections at once. */
   abort(reason: ProxyError): void {
     this.drain();
-    this.#aborting.abort(reason);
+    for (const dial of this.#dialing) dial.abort(reason);
+    for (const duplex of this.#connections) duplex.destroy(reason);
   }
 
   async #run(request: DialRequest, frontend: FrontendIdentity): Promise<void> {
@@ -85,14 +89,17 @@ export class Dialer {
       ...(frontend.subject === undefined ? {} : { subject: frontend.subject }),
     });
     const startedAt = clock.now();
-    const deadline = new AbortController();
-    const stopDeadline = clock.after(this.#options.dialTimeoutMs, () =>
-      deadline.abort(new ProxyError("dial_timeout", "timed out waiting for backend dial")),
-    );
+    const dial = new AbortController();
+    const { signal } = dial;
+    const timeout = new ProxyError("dial_timeout", "timed out waiting for backend dial");
+    const stopDeadline = clock.after(this.#options.dialTimeoutMs, () => dial.abort(timeout));
+    const requestAborted = () => dial.abort(request.signal.reason);
+    if (request.signal.aborted) requestAborted();
+    else request.signal.addEventListener("abort", requestAborted, { once: true });
+    this.#dialing.add(dial);
     metrics.pendingDials.inc();
     let connection: { readonly link: AgentLink; readonly agentEnd: LinkedConnection };
     try {
-      const signal = AbortSignal.any([request.signal, deadline.signal, this.#aborting.signal]);
       connection = await this.#connect(request, signal);
       if (signal.aborted) {
         connection.agentEnd.duplex.destroy(signal.reason);
@@ -100,13 +107,15 @@ export class Dialer {
       }
     } catch (failure) {
       const error = ProxyError.from(failure);
-      this.#countFailure(error, request, frontend, deadline.signal.aborted);
+      this.#countFailure(error, request, frontend, error === timeout);
       const elapsedMs = Math.round(clock.now() - startedAt);
       log[error.traits.level]({ code: error.code, reason: error.message, elapsedMs, err: error.cause }, "dial failed");
       request.refuse(error);
       return;
     } finally {
       stopDeadline();
+      request.signal.removeEventListener("abort", requestAborted);
+      this.#dialing.delete(dial);
       metrics.pendingDials.dec();
     }
     await this.#serve(request, connection.link, connection.agentEnd, log, startedAt);
@@ -155,8 +164,7 @@ export class Dialer {
       { agent: link.agent.id, ...reached, dialMs: Math.round(establishedAt - startedAt) },
       "connection established",
     );
-    const abort = () => frontendEnd.duplex.destroy(this.#aborting.signal.reason);
-    this.#aborting.signal.addEventListener("abort", abort, { once: true });
+    this.#connections.add(frontendEnd.duplex);
     const report = await splice(
       frontendEnd,
       agentEnd,
@@ -168,18 +176,11 @@ export class Dialer {
         onFrontendWrite: (ms) => metrics.frontendWriteDuration.observe(ms / 1000),
       },
     );
-    this.#aborting.signal.removeEventListener("abort", abort);
+    this.#connections.delete(frontendEnd.duplex);
     metrics.established.dec();
-    this.#account(report, clock.now() - establishedAt);
+    metrics.connectionDuration.observe((clock.now() - establishedAt) / 1000);
+    metrics.connectionClosed(report);
     log.debug({ agent: link.agent.id, ...report }, "connection closed");
-  }
-
-  #account(report: CloseReport, lifetimeMs: number): void {
-    const { metrics } = this.#deps;
-    metrics.connectionDuration.observe(lifetimeMs / 1000);
-    metrics.connectionClosed(report.by, report.code);
-    metrics.bytes.toEndpoint.inc(report.bytesToEndpoint);
-    metrics.bytes.toFrontend.inc(report.bytesToFrontend);
   }
 
   /** `error_response`, `backend_close` and `unrecognized_response` are counted by the link, which alone sees those packets. */

@@ -115,10 +115,6 @@ export class ServerMetrics {
     this.#connections = new ConnectionMetrics(registry, "server");
   }
 
-  get bytes(): ConnectionMetrics["bytes"] {
-    return this.#connections.bytes;
-  }
-
   get stalledResets(): Counter {
     return this.#connections.stalledResets;
   }
@@ -133,8 +129,8 @@ export class ServerMetrics {
     this.#connections.dialFailed(code);
   }
 
-  connectionClosed(by: CloseReport["by"], code: CloseReport["code"]): void {
-    this.#connections.closed(by, code);
+  connectionClosed(report: CloseReport): void {
+    this.#connections.closed(report);
   }
 
   /** `limit` names the limit that was reached, in this program's words. */

@@ -1,5 +1,5 @@
 import { ProxyError } from "../errors.ts";
-import type { GrpcStatus } from "../grpc/status.ts";
+import type { GrpcCode, GrpcStatus } from "../grpc/status.ts";
 import type { GrpcStream } from "../grpc/stream.ts";
 import { decodePacket, encodePacket, type KnownPacket, type Packet, PacketError } from "./packet.ts";
 
@@ -8,7 +8,8 @@ export interface PacketMeter {
   sent(packetType: string): void;
   received(packetType: string): void;
   sendFailed(packetType: string): void;
-  receiveFailed(): void;
+  /** `code` is the stream's, where it broke. */
+  receiveFailed(code?: GrpcCode): void;
 }
 
 export interface PacketReceiver {
@@ -59,7 +60,7 @@ export class PacketStream {
       onEnd: () => receiver.onEnd(),
       onClose: (status) => {
         this.#closed = true;
-        if (status.code !== 0) this.#meter.receiveFailed();
+        if (status.code !== 0) this.#meter.receiveFailed(status.code);
         receiver.onClose(status);
         for (const wake of this.#waiting.splice(0)) wake();
       },

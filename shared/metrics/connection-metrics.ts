@@ -45,8 +45,10 @@ export class ConnectionMetrics {
     });
   }
 
-  closed(by: CloseReport["by"], code: CloseReport["code"]): void {
-    this.#closed.labelled({ by, code }).inc();
+  closed(report: CloseReport): void {
+    this.#closed.labelled({ by: report.by, code: report.code }).inc();
+    this.bytes.toEndpoint.inc(report.bytesToEndpoint);
+    this.bytes.toFrontend.inc(report.bytesToFrontend);
   }
 
   /** `limit` is a name from this program, never one from a peer. */

@@ -7,6 +7,7 @@ import type { Packet } from "../../shared/konnectivity/packet.ts";
 import { PacketDuplex } from "../../shared/konnectivity/packet-duplex.ts";
 import { PacketStream } from "../../shared/konnectivity/packet-stream.ts";
 import { StallGuard } from "../../shared/konnectivity/stall-guard.ts";
+import { type LinkState, linkMoves, requireMove } from "../../shared/lifecycle.ts";
 import type { Log } from "../../shared/log.ts";
 import type { AgentMetrics } from "../metrics.ts";
 import type { ServerLink } from "./link.ts";
@@ -33,7 +34,7 @@ export class KonnectivityLink implements ServerLink {
   readonly #connections = new Map<bigint, PacketDuplex>();
   /** A random base, so that ids of a stream before a reconnect do not name connections of the one after it. */
   #lastConnectId = BigInt(randomInt(2 ** 40)) << 20n;
-  #state: "ready" | "draining" | "closed" = "ready";
+  #state: LinkState = "ready";
   #resolveEnded: (reason: ProxyError) => void = () => {};
 
   /** `call` has its response headers already: they are `server`. */
@@ -62,7 +63,7 @@ export class KonnectivityLink implements ServerLink {
     });
   }
 
-  get state(): "ready" | "draining" | "closed" {
+  get state(): LinkState {
     return this.#state;
   }
 
@@ -80,13 +81,18 @@ export class KonnectivityLink implements ServerLink {
 
   drain(): void {
     if (this.#state !== "ready") return;
-    this.#state = "draining";
+    this.#move("draining");
     this.#packets.send({ type: "DRAIN" });
   }
 
   close(reason: ProxyError): void {
     this.#lose(reason);
     this.#call.cancel(reason.message);
+  }
+
+  #move(to: LinkState): void {
+    requireMove(linkMoves, this.#state, to);
+    this.#state = to;
   }
 
   #receive(packet: Packet): void {
@@ -171,7 +177,7 @@ export class KonnectivityLink implements ServerLink {
 
   #lose(reason: ProxyError): void {
     if (this.#state === "closed") return;
-    this.#state = "closed";
+    this.#move("closed");
     const dials = [...this.#dialing.values()];
     const connections = [...this.#connections.values()];
     this.#dialing.clear();

@@ -1,9 +1,10 @@
 import type { ProxyError } from "../../shared/errors.ts";
+import type { LinkState } from "../../shared/lifecycle.ts";
 
 /** One server that this agent is joined to. Implemented once for each protocol that servers speak to agents. */
 export interface ServerLink {
   readonly server: { readonly id: string; readonly count: number };
-  readonly state: "ready" | "draining" | "closed";
+  readonly state: LinkState;
   /** Asks the server to prefer other agents; dials still come if there is none. */
   drain(): void;
   /** Ends the link and all that it carries. Safe to call twice. */

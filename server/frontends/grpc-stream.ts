@@ -5,6 +5,7 @@ import type { GrpcServerCall } from "../../shared/grpc/stream.ts";
 import type { Packet } from "../../shared/konnectivity/packet.ts";
 import { PacketDuplex } from "../../shared/konnectivity/packet-duplex.ts";
 import { PacketStream } from "../../shared/konnectivity/packet-stream.ts";
+import { type Moves, requireMove } from "../../shared/lifecycle.ts";
 import type { Log } from "../../shared/log.ts";
 import type { ServerMetrics } from "../metrics.ts";
 
@@ -16,6 +17,14 @@ type State =
   | { readonly name: "dialing"; readonly random: bigint; readonly cancel: AbortController }
   | { readonly name: "open"; readonly random: bigint; readonly duplex: PacketDuplex }
   | { readonly name: "discarding" };
+
+/** A dial that the client cancels leads back to idle; after any other answer or end the stream is of no more use. */
+export const frontendStreamMoves = {
+  idle: ["dialing", "discarding"],
+  dialing: ["idle", "open", "discarding"],
+  open: ["discarding"],
+  discarding: [],
+} as const satisfies Moves<State["name"]>;
 
 /**
  * One Proxy stream of a client: at most one connection. DIAL_RSP, CLOSE_RSP and DATA towards clients are sent here and
@@ -62,6 +71,12 @@ export class GrpcFrontendStream {
     });
   }
 
+  /** The one writer of the state. */
+  #move(to: State): void {
+    requireMove(frontendStreamMoves, this.#state.name, to.name);
+    this.#state = to;
+  }
+
   #receive(packet: Packet): void {
     if (this.#state.name === "discarding") return;
     switch (packet.type) {
@@ -87,7 +102,7 @@ export class GrpcFrontendStream {
     }
     const cancel = new AbortController();
     const dialing: State = { name: "dialing", random, cancel };
-    this.#state = dialing;
+    this.#move(dialing);
     this.#dial({
       id: asDialId(random),
       target: { protocol, address },
@@ -98,7 +113,7 @@ export class GrpcFrontendStream {
       },
       refuse: (error) => {
         if (this.#state !== dialing) return;
-        this.#state = { name: "discarding" };
+        this.#move({ name: "discarding" });
         this.#answerDial(random, { error: refusalText(error, random) });
       },
     });
@@ -125,11 +140,11 @@ export class GrpcFrontendStream {
       },
       onClosing: () => {
         if (this.#state.name !== "open") return;
-        this.#state = { name: "discarding" };
+        this.#move({ name: "discarding" });
         this.#answerClose(connectId, "");
       },
     });
-    this.#state = { name: "open", random, duplex };
+    this.#move({ name: "open", random, duplex });
     this.#answerDial(random, { connectId });
     return duplex;
   }
@@ -138,7 +153,7 @@ export class GrpcFrontendStream {
     if (connectId === 0n) return;
     switch (this.#state.name) {
       case "idle":
-        this.#state = { name: "discarding" };
+        this.#move({ name: "discarding" });
         this.#answerClose(connectId, "backend not initialized");
         return;
       case "open":
@@ -176,14 +191,15 @@ export class GrpcFrontendStream {
     const cancelled = new ProxyError("cancelled", "the client cancelled the dial");
     if (this.#state.name === "open") return this.#leave(cancelled);
     const { cancel } = this.#state;
-    this.#state = { name: "idle" };
+    this.#move({ name: "idle" });
     cancel.abort(cancelled);
   }
 
   /** Drops what this stream has; nothing more is said about it to the client. */
   #leave(reason: ProxyError): void {
     const state = this.#state;
-    this.#state = { name: "discarding" };
+    if (state.name === "discarding") return;
+    this.#move({ name: "discarding" });
     if (state.name === "dialing") state.cancel.abort(reason);
     if (state.name === "open") state.duplex.destroy(reason);
   }

@@ -8,6 +8,7 @@ import type { Packet } from "../../shared/konnectivity/packet.ts";
 import { PacketDuplex } from "../../shared/konnectivity/packet-duplex.ts";
 import { PacketStream } from "../../shared/konnectivity/packet-stream.ts";
 import { StallGuard } from "../../shared/konnectivity/stall-guard.ts";
+import { type LinkState, linkMoves, requireMove } from "../../shared/lifecycle.ts";
 import type { Log } from "../../shared/log.ts";
 import type { ServerMetrics } from "../metrics.ts";
 import type { AgentIdentity, AgentLink, LinkedConnection } from "./link.ts";
@@ -35,7 +36,7 @@ export class KonnectivityLink implements AgentLink {
   readonly #pending = new Map<DialId, PendingDial>();
   /** Every connection until the agent's CLOSE_RSP, also after this side has closed it. */
   readonly #connections = new Map<bigint, PacketDuplex>();
-  #state: "ready" | "draining" | "closed" = "ready";
+  #state: LinkState = "ready";
 
   constructor(
     deps: {
@@ -57,7 +58,7 @@ export class KonnectivityLink implements AgentLink {
     );
   }
 
-  get state(): "ready" | "draining" | "closed" {
+  get state(): LinkState {
     return this.#state;
   }
 
@@ -118,6 +119,11 @@ export class KonnectivityLink implements AgentLink {
 
   close(reason: ProxyError): void {
     this.#end(reason, GrpcCode.OK);
+  }
+
+  #move(to: LinkState): void {
+    requireMove(linkMoves, this.#state, to);
+    this.#state = to;
   }
 
   #receive(packet: Packet): void {
@@ -209,7 +215,7 @@ export class KonnectivityLink implements AgentLink {
 
   #drain(): void {
     if (this.#state !== "ready") return;
-    this.#state = "draining";
+    this.#move("draining");
     this.#log.info("agent drains: it gets new dials only if no other can take them");
   }
 
@@ -229,7 +235,7 @@ export class KonnectivityLink implements AgentLink {
 
   #lose(reason: ProxyError): void {
     if (this.#state === "closed") return;
-    this.#state = "closed";
+    this.#move("closed");
     const dials = [...this.#pending.values()];
     const connections = [...this.#connections.values()];
     this.#pending.clear();

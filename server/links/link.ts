@@ -2,6 +2,7 @@ import type { Duplex } from "node:stream";
 import type { DialId, Target } from "../../shared/dial.ts";
 import type { ProxyError } from "../../shared/errors.ts";
 import type { AgentIdentifiers } from "../../shared/konnectivity/agent-identifiers.ts";
+import type { LinkState } from "../../shared/lifecycle.ts";
 
 /** Who an agent says it is. The id and the identifiers are claims; `subject` is what its certificate proves. */
 export interface AgentIdentity {
@@ -26,7 +27,7 @@ export interface LinkedConnection {
 /** One agent joined to this server. Implemented once for each protocol on the agent port. */
 export interface AgentLink {
   readonly agent: AgentIdentity;
-  readonly state: "ready" | "draining" | "closed";
+  readonly state: LinkState;
   readonly openConnections: number;
   readonly pendingDials: number;
   /** Rejects with a ProxyError, at the latest when the link is lost. When `signal` aborts, with its reason. */

@@ -1,0 +1,15 @@
+/** From each state, those that may follow it. */
+export type Moves<Name extends string> = Readonly<Record<Name, readonly Name[]>>;
+
+/** A move that the table does not have is a defect, and is thrown as one. */
+export function requireMove<Name extends string>(moves: Moves<Name>, from: Name, to: Name): void {
+  if (!moves[from].includes(to)) throw new Error(`illegal move from ${from} to ${to}`);
+}
+
+/** A link, at either end. */
+export const linkMoves = {
+  ready: ["draining", "closed"],
+  draining: ["closed"],
+  closed: [],
+} as const satisfies Moves<"ready" | "draining" | "closed">;
+export type LinkState = keyof typeof linkMoves;

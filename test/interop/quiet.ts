@@ -1,6 +1,7 @@
 import type { Tunnel } from "../support/tunnel.ts";
 import { until } from "../support/until.ts";
 import type { GoEndpoints } from "./go-endpoints.ts";
+import { type ChurnResult, runClient } from "./tunnel-client.ts";
 
 /** What a tunnel holds on to at one moment. */
 interface Holdings {
@@ -25,6 +26,14 @@ export async function holdingsOf(tunnel: Tunnel, endpoints: GoEndpoints): Promis
   };
 }
 
+/**
+ * A reference server leaves its gauges as they were when it drops connections because their frontend stream ended; they
+ * are right again after one that closes in order. Source: KONNECTIVITY.md 7.1
+ */
+async function refreshGauges(tunnel: Tunnel, endpoints: GoEndpoints): Promise<void> {
+  await runClient<ChurnResult>(tunnel, "churn", [`--target=${endpoints.addresses.echo}`, "--dials=1"]);
+}
+
 /** Descriptors of a tunnel that carries nothing. */
 export interface Baseline {
   readonly server: number;
@@ -44,6 +53,7 @@ export async function baselineOf(tunnel: Tunnel, endpoints: GoEndpoints): Promis
 export async function untilQuiet(tunnel: Tunnel, endpoints: GoEndpoints, baseline?: Baseline): Promise<Holdings> {
   let last: Holdings | undefined;
   const quiet = async () => {
+    if (tunnel.serverImplementation !== "hawser") await refreshGauges(tunnel, endpoints);
     last = await holdingsOf(tunnel, endpoints);
     const { pending, established, endpointConnections, endpointSockets, serverDescriptors, agentDescriptors } = last;
     const connectionsGone = pending + established + endpointConnections + endpointSockets === 0;

@@ -24,6 +24,7 @@ export class Tunnel {
   readonly workspace: Workspace;
   readonly server: ProxyServer;
   readonly kind: FrontendKind;
+  readonly serverImplementation: Implementation;
   readonly agents: ProxyProcess[] = [];
   readonly #start: TunnelStart;
   #agentsStarted = 0;
@@ -31,6 +32,7 @@ export class Tunnel {
   private constructor(start: TunnelStart, workspace: Workspace, server: ProxyServer) {
     this.#start = start;
     this.kind = start.frontend;
+    this.serverImplementation = start.server;
     this.workspace = workspace;
     this.server = server;
   }

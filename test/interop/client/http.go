@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync"
 )
 
 type httpResult struct {
@@ -27,10 +28,18 @@ func httpCommand(flags *flag.FlagSet) func() (any, error) {
 		if err != nil {
 			return nil, err
 		}
+		// net/http closes connections on goroutines of its own; the process must not end before the tunnel has closed.
+		var open sync.WaitGroup
+		defer open.Wait()
 		transport := &http.Transport{
 			DisableKeepAlives: true,
 			DialContext: func(_ context.Context, _, address string) (net.Conn, error) {
-				return dialTarget(through, address)
+				conn, err := dialTarget(through, address)
+				if err != nil {
+					return nil, err
+				}
+				open.Add(1)
+				return &countedConn{Conn: conn, closed: sync.OnceFunc(open.Done)}, nil
 			},
 		}
 		if *endpointCA != "" {
@@ -52,4 +61,15 @@ func httpCommand(flags *flag.FlagSet) func() (any, error) {
 		digest := sha256.Sum256(body)
 		return httpResult{response.StatusCode, len(body), hex.EncodeToString(digest[:])}, nil
 	}
+}
+
+// countedConn tells when its close is complete.
+type countedConn struct {
+	net.Conn
+	closed func()
+}
+
+func (c *countedConn) Close() error {
+	defer c.closed()
+	return c.Conn.Close()
 }

@@ -1,0 +1,49 @@
+import type { Clock } from "../../shared/clock.ts";
+import { silentLog } from "../../shared/log.ts";
+import { dialFrontend, type FrontendProtocol } from "../client/dial.ts";
+import { askHttps, type HttpsAnswer, type HttpsQuestion } from "./https-over.ts";
+import type { Screen } from "./screen.ts";
+import type { Story } from "./story.ts";
+import type { Tunnel } from "./tunnel.ts";
+
+/** What every chapter of the demo works with. */
+export interface Stage {
+  readonly clock: Clock;
+  readonly screen: Screen;
+  readonly story: Story;
+  readonly tunnel: Tunnel;
+  /** What is transferred each way. */
+  readonly sizeBytes: number;
+}
+
+export const protocols = ["grpc", "connect"] as const satisfies readonly FrontendProtocol[];
+export const protocolNames: Readonly<Record<FrontendProtocol, string>> = { grpc: "gRPC", connect: "HTTP CONNECT" };
+
+const dialTimeoutMs = 10_000;
+
+/** Opens a connection through the tunnel to the kubelet and asks it one HTTPS question, trusting `ca` (its own if left out). */
+export async function askKubelet(
+  stage: Stage,
+  protocol: FrontendProtocol,
+  question: Pick<HttpsQuestion, "method" | "path" | "body"> & { readonly ca?: string },
+  { signal }: { readonly signal: AbortSignal },
+): Promise<HttpsAnswer> {
+  const { certificates, kubelet } = stage.tunnel;
+  const duplex = await dial(stage, protocol, kubelet.address, { signal });
+  return await askHttps(
+    duplex,
+    { ca: certificates.read("kubelet-ca.crt"), host: kubelet.host, ...question },
+    { signal },
+  );
+}
+
+/** Opens a connection through the tunnel. */
+export function dial(
+  { clock, tunnel }: Pick<Stage, "clock" | "tunnel">,
+  protocol: FrontendProtocol,
+  target: string,
+  waits: { readonly signal: AbortSignal },
+) {
+  const { frontend } = tunnel;
+  return dialFrontend({ log: silentLog, clock }, { protocol, frontend, target, timeoutMs: dialTimeoutMs }, waits);
+}

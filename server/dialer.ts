@@ -36,7 +36,7 @@ export interface FrontendIdentity {
  */
 const holdEndpointMs = 10;
 /** A frontend's FIN travels on as a full close where the wire has no half-close: after the endpoint was silent for this long. */
-const frontendFinGraceMs = 2_000;
+const frontendFinGraceMs = 1_000;
 
 /**
  * Carries out one dial from request to spliced connection: choose an agent, dial, keep the deadline, try once more on

@@ -21,6 +21,9 @@ const proxyPath = "/ProxyService/Proxy";
 /** A frontend that is silent for this long is pinged; after as long again without a byte it is given up. */
 const keepaliveMaxMs = 30_000;
 
+/** One kube-apiserver, one source, may open a connection for each of many dials at once. */
+const handshakeLimits = { max: 4_096, perSourceMax: 4_096 };
+
 export interface FrontendDeps {
   readonly clock: Clock;
   readonly log: Log;
@@ -74,6 +77,7 @@ export class Frontend {
         clientCa: loadCaBundle(listen.caFile),
         tls: listen.tls,
         alpn: { grpc: ["h2"], "http-connect": ["http/1.1"], auto: ["h2", "http/1.1"] }[mode],
+        handshakes: handshakeLimits,
       },
       (socket) => this.#accept(socket),
     );

@@ -45,6 +45,8 @@ export class HttpConnectFrontend {
 
   /** Takes a socket on which nothing has been read, or what was read has been put back. */
   accept(socket: Socket): void {
+    // A client's FIN says that it sends no more; it may still wait for what the endpoint has to say.
+    socket.allowHalfOpen = true;
     this.#awaitHead(socket);
     socket.on("close", () => this.#stopWaiting(socket));
     this.#server.emit("connection", socket);

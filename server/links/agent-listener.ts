@@ -21,6 +21,7 @@ const connectPath = "/AgentService/Connect";
 /** From accept to an admitted stream. */
 const admissionTimeoutMs = 10_000;
 const linksMax = 10_000;
+const handshakeLimits = { max: 256, perSourceMax: 32 };
 /** A link is pinged this often at least, and given up after this long without a byte: a dead agent is noticed within 15 s. */
 const pingIntervalMaxMs = 4_000;
 const silenceMaxMs = 12_000;
@@ -70,6 +71,7 @@ export class AgentListener {
         clientCa: caFile === undefined ? undefined : loadCaBundle(caFile),
         tls,
         alpn: ["h2"],
+        handshakes: handshakeLimits,
       },
       (socket) => this.#accept(socket),
     );

@@ -1,8 +1,11 @@
 import type { Socket } from "node:net";
 
-/** Handshakes that may be unfinished at once, and of them those from one source address. */
-const handshakesMax = 256;
-const handshakesPerSourceMax = 32;
+/** How many handshakes may be unfinished at once. */
+export interface HandshakeLimits {
+  readonly max: number;
+  /** Of those, from one source address. */
+  readonly perSourceMax: number;
+}
 
 /**
  * Bounds unfinished TLS handshakes, so that clients that connect and say nothing keep nobody else out: when full, the
@@ -12,9 +15,11 @@ export class HandshakeGate {
   /** By peer address and port, in order of arrival: a TLSSocket and the socket under it share these. */
   readonly #unfinished = new Map<string, Socket>();
   readonly #perSource = new Map<string, number>();
+  readonly #limits: HandshakeLimits;
   readonly #onRefused: (source: string) => void;
 
-  constructor(options: { readonly onRefused: (source: string) => void }) {
+  constructor(limits: HandshakeLimits, options: { readonly onRefused: (source: string) => void }) {
+    this.#limits = limits;
     this.#onRefused = options.onRefused;
   }
 
@@ -26,8 +31,8 @@ export class HandshakeGate {
   enter(socket: Socket): void {
     const peer = peerKey(socket);
     const source = sourceOf(peer);
-    if (this.#countOf(source) >= handshakesPerSourceMax) this.#evict((candidate) => candidate === source);
-    else if (this.#unfinished.size >= handshakesMax) this.#evict(() => true);
+    if (this.#countOf(source) >= this.#limits.perSourceMax) this.#evict((candidate) => candidate === source);
+    else if (this.#unfinished.size >= this.#limits.max) this.#evict(() => true);
     this.#unfinished.set(peer, socket);
     this.#perSource.set(source, this.#countOf(source) + 1);
     socket.once("close", () => this.#leave(peer));

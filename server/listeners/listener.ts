@@ -6,7 +6,7 @@ import type { Log } from "../../shared/log.ts";
 import type { CaBundle, KeyPair } from "../../shared/tls/credentials.ts";
 import { openSslCiphers } from "../../shared/tls/policy.ts";
 import type { TlsPolicy } from "../options.ts";
-import { HandshakeGate } from "./handshake-gate.ts";
+import { HandshakeGate, type HandshakeLimits } from "./handshake-gate.ts";
 
 const handshakeTimeoutMs = 5_000;
 /** Dead peers behind a silent network are noticed by TCP too, for what has no pings. */
@@ -28,6 +28,7 @@ export interface TlsListenerOptions {
   readonly clientCa: CaBundle | undefined;
   readonly tls: TlsPolicy;
   readonly alpn: readonly string[];
+  readonly handshakes: HandshakeLimits;
 }
 
 /** Listens for TLS. `onSocket` gets each socket once its handshake is complete and its client certificate, if asked for, verified. */
@@ -36,7 +37,7 @@ export async function listenTls(
   options: TlsListenerOptions,
   onSocket: (socket: TLSSocket) => void,
 ): Promise<Listener> {
-  const gate = new HandshakeGate({
+  const gate = new HandshakeGate(options.handshakes, {
     onRefused: (source) => {
       deps.onHandshakeRefused();
       deps.log.warn({ source }, "unfinished TLS handshake dropped: too many at once");
@@ -54,7 +55,6 @@ export async function listenTls(
       rejectUnauthorized: options.clientCa !== undefined,
       ALPNProtocols: [...options.alpn],
       handshakeTimeout: handshakeTimeoutMs,
-      allowHalfOpen: true,
     },
     (socket) => {
       gate.finished(socket);
@@ -66,7 +66,6 @@ export async function listenTls(
     socket.destroy();
   });
   const server = createServer({
-    allowHalfOpen: true,
     noDelay: true,
     keepAlive: true,
     keepAliveInitialDelay: tcpKeepAliveMs,
@@ -86,7 +85,7 @@ export async function listenUds(
   onSocket: (socket: Socket) => void,
 ): Promise<Listener> {
   if (options.deleteExisting) removeSocketFile(options.path);
-  const server = createServer({ allowHalfOpen: true }, onSocket);
+  const server = createServer(onSocket);
   // The bind happens inside listen(), in this turn: nobody else creates a file under this mask.
   const umask = process.umask(0o007);
   let bound: Promise<void>;

@@ -161,7 +161,9 @@ class Splice {
       failure ??= error;
     });
     side.duplex.on("close", () => this.#onClose(side, other, failure));
+    // What has happened already is not told again.
     if (side.duplex.destroyed) queueMicrotask(() => this.#onClose(side, other, side.duplex.errored ?? undefined));
+    else if (side.duplex.readableEnded) queueMicrotask(() => this.#onEnd(side, other));
   }
 
   #onEnd(side: Side, other: Side): void {

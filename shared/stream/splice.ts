@@ -132,7 +132,8 @@ class Splice {
     let pausedAt = 0;
     from.duplex.on("data", (chunk: Buffer) => {
       if (from.discarding) {
-        from.discarded += chunk.length;
+        // Until what is on its way to it has gone out, a destroy would cut that off.
+        if (from.duplex.writableFinished) from.discarded += chunk.length;
         if (from.discarded > lingerBytes) from.duplex.destroy();
         return;
       }
@@ -155,6 +156,7 @@ class Splice {
 
   #watch(side: Side, other: Side): void {
     side.duplex.on("end", () => this.#onEnd(side, other));
+    if (side.duplex.readableEnded) queueMicrotask(() => this.#onEnd(side, other));
     // An error is always followed by `close`, where it is handled; without a listener it would end the process.
     let failure: Error | undefined;
     side.duplex.on("error", (error: Error) => {
@@ -172,8 +174,7 @@ class Splice {
     if (!side.halfClose) {
       this.#blame(side.name, "ok");
       this.#closeFully(other);
-      side.duplex.end();
-      this.#after(lingerMs, () => this.#giveUpOn(side));
+      this.#finishWriting(side);
       return;
     }
     this.#firstFin ??= { by: side.name, code: "ok" };
@@ -187,7 +188,7 @@ class Splice {
       this.#blame(side.name, "ok");
       this.#flushAndDestroy(other);
       side.discarding = true;
-      side.duplex.end();
+      this.#finishWriting(side);
     });
   }
 
@@ -195,26 +196,26 @@ class Splice {
   #closeFully(side: Side): void {
     side.discarding = true;
     side.duplex.resume();
-    side.duplex.end();
+    this.#finishWriting(side);
     this.#whenFlushed(side, () => this.#after(lingerMs, () => side.duplex.destroy()));
-    this.#limitSilence(this.#options.halfCloseTimeoutMs, () => side.duplex.destroy());
   }
 
   /** For an end that knows only a full close: what is on its way to it still arrives, what comes back is dropped. */
   #flushAndDestroy(side: Side): void {
     side.discarding = true;
-    side.duplex.end();
+    this.#finishWriting(side);
     this.#whenFlushed(side, () => side.duplex.destroy());
+  }
+
+  /** Nothing more is written to `side`; if it does not take what it has been given, it is destroyed. */
+  #finishWriting(side: Side): void {
+    side.duplex.end();
     this.#limitSilence(this.#options.halfCloseTimeoutMs, () => side.duplex.destroy());
   }
 
   #whenFlushed(side: Side, then: () => void): void {
     if (side.duplex.writableFinished) then();
     else side.duplex.once("finish", then);
-  }
-
-  #giveUpOn(side: Side): void {
-    if (!side.closed && side.duplex.writableFinished) side.duplex.destroy();
   }
 
   /** Calls `then` once no byte has moved for `limitMs`, unless the splice ends first. */

@@ -9,6 +9,11 @@ import { grpcCodeOfHttpStatus, grpcCodeOfReset, statusFromHeaders } from "./stat
 import type { GrpcClientCall } from "./stream.ts";
 import { timerMaxMs } from "./timeout.ts";
 
+const endedWithoutStatus: GrpcStatus = {
+  code: GrpcCode.INTERNAL,
+  message: "the server ended the call without a status",
+};
+
 /** HTTP/2's END_STREAM flag. */
 const endStreamFlag = 1;
 
@@ -75,14 +80,22 @@ export class ClientCall extends MessageStream implements GrpcClientCall {
     this.#giveUp({ code: GrpcCode.CANCELLED, message: reason });
   }
 
+  /** Once the trailers have come, a reset after them changes nothing. */
+  protected override get broken(): boolean {
+    return this.#announced === undefined && (this.#stream.closed || this.#stream.destroyed);
+  }
+
   protected override onSendingEnded(): void {
     this.#stream.end();
   }
 
   protected override onAllReceived(): void {
     const status = this.#announced;
-    // END_STREAM without trailers breaks the call; "close" follows and settles it.
-    if (status === undefined) return;
+    if (status === undefined) {
+      // Node emits "trailers" before the "end" that they bring, so none will come.
+      this.#giveUp(endedWithoutStatus);
+      return;
+    }
     if (status.code === GrpcCode.OK) this.reportEnd();
     this.settle(status);
   }
@@ -99,7 +112,7 @@ export class ClientCall extends MessageStream implements GrpcClientCall {
     else if (lost !== undefined) this.settle({ code: GrpcCode.UNAVAILABLE, message: lost });
     else if (rstCode !== resetCodes.none) {
       this.settle({ code: grpcCodeOfReset(rstCode), message: `the server reset the call (code ${rstCode})` });
-    } else this.settle({ code: GrpcCode.INTERNAL, message: "the server ended the call without a status" });
+    } else this.settle(endedWithoutStatus);
   }
 
   protected override onSettled(): void {

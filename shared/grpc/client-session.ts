@@ -59,7 +59,7 @@ export class ClientSession implements GrpcClientSession, StreamContext {
     });
     http2.setLocalWindowSize(connectionWindowBytes);
     http2.on("goaway", () => {
-      // A graceful server sends two: one that says "no more", then one that names the last call.
+      // A graceful server may send two: one that says "no more", then one that names the last call.
       if (this.#goneAway) return;
       this.#goneAway = true;
       for (const listener of this.#goawayListeners) listener();

@@ -64,10 +64,7 @@ export abstract class MessageStream implements GrpcStream {
     this.closed = new Promise((resolve) => {
       this.#settleClosed = resolve;
     });
-    http2.on("end", () => {
-      this.#peerEnded = true;
-      this.advance();
-    });
+    http2.on("end", () => this.onReadableEnd());
     http2.on("close", () => {
       if (this.#status === undefined) this.onHttp2Close();
     });
@@ -138,6 +135,9 @@ export abstract class MessageStream implements GrpcStream {
   /** The session's connection has gone, or was aborted: the call settles now. */
   abstract connectionLost(message: string): void;
 
+  /** Whether the HTTP/2 stream has been reset or lost, so that its end is not an END_STREAM of the peer's. */
+  protected abstract readonly broken: boolean;
+
   /** The HTTP/2 stream has closed and the call has not settled. The role decides what that means, and settles it. */
   protected abstract onHttp2Close(): void;
 
@@ -152,6 +152,13 @@ export abstract class MessageStream implements GrpcStream {
 
   /** The call has just settled: timers, listeners and what is left of the HTTP/2 stream are the role's to end. */
   protected abstract onSettled(): void;
+
+  /** Takes the end of Node's readable side for END_STREAM, unless the stream broke: Node ends it then, too. */
+  protected onReadableEnd(): void {
+    if (this.#status !== undefined || this.broken) return;
+    this.#peerEnded = true;
+    this.advance();
+  }
 
   /** Takes no more messages; `onSendingEnded` follows once what is queued has been accepted. */
   protected endSending(): void {

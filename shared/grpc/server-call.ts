@@ -78,6 +78,18 @@ export class ServerCall extends MessageStream implements GrpcServerCall {
     this.endSending();
   }
 
+  protected override get broken(): boolean {
+    return this.#stream.aborted || this.context.lost !== undefined;
+  }
+
+  /**
+   * Node's HTTP/2 clients, grpc-js among them, cancel a call with END_STREAM and then RST_STREAM. The two come
+   * together, so an immediate later the reset is known, and the cancelled call is not taken for a half-closed one.
+   */
+  protected override onReadableEnd(): void {
+    setImmediate(() => super.onReadableEnd());
+  }
+
   protected override onSendingEnded(): void {
     const stream = this.#stream;
     if (stream.closed || stream.destroyed) return;

@@ -15,12 +15,6 @@ import { statusToHeaders } from "./status-wire.ts";
 import type { GrpcServerCall, GrpcServerSession } from "./stream.ts";
 import { decodeTimeout } from "./timeout.ts";
 
-/** The largest stream id: a GOAWAY that names it refuses nothing yet. */
-const streamIdMax = 2 ** 31 - 1;
-
-/** Time for calls that were under way when the GOAWAY went out; a PING's answer ends it earlier. */
-const drainNoticeMs = 1_000;
-
 export interface ServerSessionOptions {
   readonly handlers: ReadonlyMap<string, (call: GrpcServerCall) => void>;
   /** Whether to ask the client to go after many resets. */
@@ -42,7 +36,6 @@ export class ServerSession implements GrpcServerSession, StreamContext {
   readonly #settings: SettingsSender;
   readonly #calls = new Set<MessageStream>();
   #resetCount = 0;
-  #draining = false;
 
   constructor(
     deps: { readonly log: Log; readonly clock: Clock },
@@ -97,19 +90,12 @@ export class ServerSession implements GrpcServerSession, StreamContext {
   }
 
   /**
-   * In two steps, as a call may be on its way to us: first a GOAWAY that refuses nothing, so that the client opens no
-   * more; then, when a PING has been answered, the one that names the last call taken. No call is lost in between.
+   * One GOAWAY that names the last call taken. nghttp2 ignores what comes after it, and the client knows from the
+   * number that those calls were not begun, and may open them elsewhere. The usual first GOAWAY with the largest id
+   * is left out: Node cannot send it as a mere notice, so calls under way would be ignored and never answered.
    */
   drain(): void {
-    if (this.#draining || this.#http2.destroyed) return;
-    this.#draining = true;
-    this.#http2.goaway(resetCodes.none, streamIdMax);
-    const close = () => {
-      cancelTimer();
-      if (!this.#http2.destroyed) this.#http2.close();
-    };
-    const cancelTimer = this.#clock.after(drainNoticeMs, close);
-    this.#http2.ping(close);
+    if (!this.#http2.destroyed) this.#http2.close();
   }
 
   abort(reason: string): void {

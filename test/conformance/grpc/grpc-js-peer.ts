@@ -49,7 +49,9 @@ export const grpcJs: Implementation = {
   },
 
   async connect(port: number): Promise<TestClient> {
-    const client = new grpc.Client(`127.0.0.1:${port}`, grpc.credentials.createInsecure());
+    const client = new grpc.Client(`127.0.0.1:${port}`, grpc.credentials.createInsecure(), {
+      "grpc.use_local_subchannel_pool": 1,
+    });
     await new Promise<void>((resolve, reject) =>
       client.waitForReady(Date.now() + 10_000, (error) => (error ? reject(error) : resolve())),
     );

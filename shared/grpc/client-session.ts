@@ -86,10 +86,7 @@ export class ClientSession implements GrpcClientSession, StreamContext {
     return this.#connection.silentMs();
   }
 
-  /**
-   * Throws GrpcError UNAVAILABLE if the session is not usable, INTERNAL if the metadata cannot be sent.
-   * Over the server's limit of concurrent calls it waits without a sign: a call counts from its headers on.
-   */
+  /** Over the server's limit of concurrent calls, a call waits without a sign: it counts from its headers on. */
   open(
     path: string,
     options: { readonly metadata?: Metadata; readonly deadlineMs?: number; readonly signal?: AbortSignal } = {},

@@ -11,7 +11,8 @@ export interface GrpcStream {
   /**
    * Queues one message, given as pieces that follow each other. Messages leave in call order; those of one turn of the
    * event loop leave in one write. Pieces of 1 KiB and more are not copied: leave them alone from here on.
-   * Returns false when `bufferedBytes` has reached 64 KiB; then wait for `onDrain`. The message is queued all the same.
+   * Returns false when `bufferedBytes` has reached 64 KiB, or too much waits in an elastic session's socket; then wait
+   * for `onDrain`. The message is queued all the same.
    * After the stream has closed, or this side has ended it, the message is dropped and false is returned.
    */
   send(...pieces: readonly Uint8Array[]): boolean;
@@ -35,7 +36,7 @@ export interface GrpcStream {
 export interface GrpcReceiver {
   /** `message` may lie inside a larger read buffer that it keeps alive: copy small ones that are held for long. */
   onMessage(message: Buffer): void;
-  /** After `send` returned false: what was queued has been accepted by HTTP/2. */
+  /** After `send` returned false: HTTP/2 has accepted so much of what was queued that less than 64 KiB is left. */
   onDrain?(): void;
   /** The peer sends no more (END_STREAM), after its last message. Not called when the call broke. */
   onEnd?(): void;
@@ -52,7 +53,10 @@ export interface GrpcServerCall extends GrpcStream {
   readonly session: GrpcServerSession;
   /** Sends the response headers now. Without it they go with the first message. A second call does nothing. */
   sendHeaders(metadata?: Metadata): void;
-  /** Flushes what was sent, then the trailers. Legal at any time; the first one counts. */
+  /**
+   * Flushes what was sent, then the trailers. Legal at any time; the first one counts. No message is delivered after it.
+   * It waits for a client that does not read: to be rid of such a one at once, abort its session.
+   */
   finish(status: GrpcStatus): void;
 }
 
@@ -77,7 +81,7 @@ export interface GrpcServerSession {
   silentMs(): number;
   /** How many concurrent calls the peer may have from now on (SETTINGS_MAX_CONCURRENT_STREAMS). */
   allowCalls(count: number): void;
-  /** GOAWAY NO_ERROR; calls that run go on, the session closes after the last. */
+  /** GOAWAY NO_ERROR; calls that run go on, the session closes after the last. Later ones are refused as not begun. */
   drain(): void;
   /** Ends everything now: the HTTP/2 session, and after a grace of 250 ms the raw socket (DESIGN: vanished peers). */
   abort(reason: string): void;
@@ -87,11 +91,12 @@ export interface GrpcServerSession {
 /** One HTTP/2 connection as its client sees it. */
 export interface GrpcClientSession {
   readonly peer: string;
-  /** True until GOAWAY came, `close` or `abort` was called, or the connection broke: then `open` fails at once with UNAVAILABLE. */
+  /** True until GOAWAY came, `close` or `abort` was called, or the connection broke: then `open` throws. */
   readonly usable: boolean;
   silentMs(): number;
   /**
-   * Opens a call and sends its request headers at once.
+   * Opens a call and sends its request headers at once. Throws GrpcError: UNAVAILABLE if the session is not usable,
+   * INTERNAL if the metadata cannot be sent.
    * `deadlineMs` travels as `grpc-timeout` and is enforced here too.
    */
   open(

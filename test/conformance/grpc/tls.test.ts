@@ -1,0 +1,126 @@
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { connect as connectTls, createServer as createTlsServer, type TlsOptions } from "node:tls";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { connectGrpc } from "../../../shared/grpc/client.ts";
+import { GrpcServer } from "../../../shared/grpc/server.ts";
+import { GrpcCode } from "../../../shared/grpc/status.ts";
+import type { GrpcServerCall, GrpcServerSession } from "../../../shared/grpc/stream.ts";
+import { issueTestCertificates, type TestCertificates } from "../../support/certificates.ts";
+import { deps } from "./hawser-peer.ts";
+import { deferred } from "./peers.ts";
+
+/** What TLS adds: the protocol agreed on, the count of received bytes, the sniffed first bytes. */
+
+let folder: string;
+let certificates: TestCertificates;
+const cleanUps: (() => unknown)[] = [];
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "hawser-grpc-"));
+  certificates = issueTestCertificates(folder);
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+afterEach(async () => {
+  for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
+});
+
+async function listen(options: TlsOptions, accept: (socket: Socket) => void): Promise<number> {
+  const { cert, key } = certificates.cluster;
+  const listener: Server = createTlsServer({ cert: readFileSync(cert), key: readFileSync(key), ...options }, accept);
+  listener.on("tlsClientError", () => {});
+  await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
+  cleanUps.push(() => new Promise((resolve) => listener.close(resolve)));
+  return (listener.address() as AddressInfo).port;
+}
+
+const connect = (port: number, options: { readonly elastic: boolean; readonly ca?: string }) =>
+  connectGrpc(deps, {
+    socket: () =>
+      connectTls({
+        port,
+        host: "127.0.0.1",
+        ca: readFileSync(options.ca ?? certificates.agentCa),
+        ALPNProtocols: ["h2"],
+      }),
+    authority: "localhost",
+    userAgent: "hawser-test/1",
+    elastic: options.elastic,
+    connectTimeoutMs: 10_000,
+  });
+
+function echoServer() {
+  const session = deferred<GrpcServerSession>();
+  const echo = (call: GrpcServerCall) =>
+    call.start({
+      onMessage: (message) => void call.send(message),
+      onEnd: () => call.finish({ code: GrpcCode.OK, message: "" }),
+      onClose() {},
+    });
+  const server = new GrpcServer(deps, { handlers: new Map([["/Echo", echo]]), role: "agents" });
+  cleanUps.push(() => server.abort("the test is over"));
+  return { server, session };
+}
+
+test.each([
+  { elastic: true, sniffed: false },
+  { elastic: false, sniffed: false },
+  { elastic: true, sniffed: true },
+])("1 MiB there and back over TLS (elastic: $elastic, first bytes sniffed: $sniffed)", async ({ elastic, sniffed }) => {
+  const { server, session } = echoServer();
+  const port = await listen({ ALPNProtocols: ["h2"] }, (socket) => {
+    if (!sniffed) return session.resolve(server.accept(socket));
+    socket.once("readable", () => {
+      socket.unshift(socket.read() ?? Buffer.alloc(0));
+      session.resolve(server.accept(socket));
+    });
+  });
+  const client = await connect(port, { elastic });
+  cleanUps.push(() => client.abort("the test is over"));
+  const call = client.open("/Echo");
+  const sent = Buffer.alloc(1024 * 1024, "0123456789");
+  call.start({
+    onMessage(message) {
+      expect(message.equals(sent)).toBe(true);
+      call.end();
+    },
+    onClose() {},
+  });
+  call.send(sent);
+  expect((await call.closed).code).toBe(GrpcCode.OK);
+  // HTTP/2 reads the socket's handle by itself; the count that keepalive goes by grows all the same.
+  const { socket } = await session.promise;
+  expect(socket.bytesRead).toBeGreaterThan(sent.length);
+  await client.close();
+});
+
+test("a server that does not speak h2, or that the client does not trust", async () => {
+  const port = await listen({ ALPNProtocols: ["http/1.1"] }, (socket) => socket.on("error", () => {}));
+  await expect(connect(port, { elastic: true })).rejects.toMatchObject({ code: GrpcCode.UNAVAILABLE });
+  const silent = await listen({}, (socket) => socket.on("error", () => {}));
+  await expect(connect(silent, { elastic: true })).rejects.toMatchObject({
+    code: GrpcCode.UNAVAILABLE,
+    message: expect.stringMatching(/ALPN/),
+  });
+  const foreign = connect(silent, { elastic: false, ca: certificates.endpointCa });
+  await expect(foreign).rejects.toMatchObject({ code: GrpcCode.UNAVAILABLE, cause: expect.any(Error) });
+});
+
+test("a listener that takes TCP and never answers the handshake", async () => {
+  const sockets: Socket[] = [];
+  const listener = createServer((socket) => sockets.push(socket));
+  await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
+  const { port } = listener.address() as AddressInfo;
+  const connecting = connectGrpc(deps, {
+    socket: () => connectTls({ port, host: "127.0.0.1", ALPNProtocols: ["h2"] }),
+    authority: "localhost",
+    userAgent: "hawser-test/1",
+    elastic: true,
+    connectTimeoutMs: 50,
+  });
+  await expect(connecting).rejects.toMatchObject({ code: GrpcCode.UNAVAILABLE });
+  for (const socket of sockets) socket.destroy();
+  await new Promise((resolve) => listener.close(resolve));
+});

@@ -1,0 +1,94 @@
+import type { Socket } from "node:net";
+import { Duplex } from "node:stream";
+import { expect, test } from "vitest";
+import { ElasticSocket } from "../../../../shared/grpc/elastic-socket.ts";
+
+/** A socket whose kernel takes bytes only when the test says so. */
+class StuckSocket extends Duplex {
+  readonly taken: Buffer[] = [];
+  #accept: (() => void) | undefined;
+
+  override _read(): void {}
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
+    this.taken.push(chunk);
+    this.#accept = done;
+  }
+
+  /** Takes what is being written; resolves when the next write, if any, has come. */
+  async accept(): Promise<void> {
+    const accept = this.#accept;
+    this.#accept = undefined;
+    accept?.();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+function make(): { socket: StuckSocket; elastic: ElasticSocket } {
+  const socket = new StuckSocket();
+  return { socket, elastic: new ElasticSocket(socket as unknown as Socket) };
+}
+
+const chunk = Buffer.alloc(64 * 1024);
+
+test("takes every write at once, and says how much waits", async () => {
+  const { elastic } = make();
+  for (let count = 1; count <= 8; count++) {
+    await new Promise((resolve) => elastic.write(chunk, resolve));
+    expect(elastic.backlogBytes).toBe(count * chunk.length);
+    expect(elastic.full).toBe(count >= 4);
+  }
+  elastic.destroy();
+});
+
+test("wakes who waits in turn, once half of the limit is left, and only while it stays so", async () => {
+  const { socket, elastic } = make();
+  for (let count = 0; count < 5; count++) elastic.write(chunk);
+  const woken: string[] = [];
+  const waiter = (name: string) => ({
+    gateOpened() {
+      woken.push(name);
+      elastic.write(chunk);
+    },
+  });
+  elastic.wait(waiter("first"));
+  elastic.wait(waiter("second"));
+  await socket.accept();
+  await socket.accept();
+  expect(woken).toEqual([]);
+  await socket.accept();
+  expect(woken).toEqual(["first"]);
+  await socket.accept();
+  expect(woken).toEqual(["first", "second"]);
+  elastic.destroy();
+});
+
+test("passes on what comes in, the end, and errors", async () => {
+  const { socket, elastic } = make();
+  const seen: string[] = [];
+  elastic.on("data", (bytes: Buffer) => seen.push(bytes.toString()));
+  const ended = new Promise((resolve) => elastic.once("end", resolve));
+  socket.push("hello");
+  socket.push(null);
+  await ended;
+  expect(seen).toEqual(["hello"]);
+
+  const other = make();
+  const failed = new Promise((resolve) => other.elastic.once("error", resolve));
+  other.socket.destroy(new Error("cut"));
+  expect(await failed).toHaveProperty("message", "cut");
+  expect(other.elastic.destroyed).toBe(true);
+});
+
+test("an end waits for what was written before it", async () => {
+  const { socket, elastic } = make();
+  elastic.write("last");
+  elastic.end();
+  const finished = new Promise((resolve) => socket.once("finish", resolve));
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(socket.writableFinished).toBe(false);
+  await socket.accept();
+  await finished;
+  expect(socket.taken.map(String)).toEqual(["last"]);
+  socket.destroy();
+});

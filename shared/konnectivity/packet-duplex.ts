@@ -5,8 +5,14 @@ import type { PacketStream } from "./packet-stream.ts";
 const chunkOverheadBytes = 256;
 /** Chunks below this are copied out of the read buffer that they would otherwise keep alive. */
 const copyBelowBytes = 4096;
-/** How much Node's own buffer of a readable may hold before packets queue here. */
-const readableMarkBytes = 64 * 1024;
+/**
+ * Longest DATA that is sent. A frontend's packet may be as long as a message can be, and longer after its id was exchanged for
+ * the other segment's, so it cannot go on as it is; and on a shared stream the others are to get their turns.
+ */
+const dataMaxBytes = 64 * 1024;
+/** One chunk in Node's own buffer of a readable, all else in the queue here: Node counts bytes alone, and not the chunks. */
+const readableMarkBytes = 1;
+const writableMarkBytes = 64 * 1024;
 
 export interface PacketDuplexOptions {
   readonly packets: PacketStream;
@@ -39,9 +45,12 @@ export class PacketDuplex extends Duplex {
   #wanted = false;
   #peerClosed = false;
   #closingSent = false;
+  /** What is left of the write under way. */
+  #writing: { rest: Buffer; readonly callback: () => void } | undefined;
+  readonly #writeOn = (): void => this.#sendWriting();
 
   constructor(options: PacketDuplexOptions) {
-    super({ allowHalfOpen: true, readableHighWaterMark: readableMarkBytes, writableHighWaterMark: readableMarkBytes });
+    super({ allowHalfOpen: true, readableHighWaterMark: readableMarkBytes, writableHighWaterMark: writableMarkBytes });
     this.#options = options;
     this.connectId = options.connectId;
     // The stream may be lost before anybody has joined this end to another; that error is theirs to see, not the process's.
@@ -92,12 +101,8 @@ export class PacketDuplex extends Duplex {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
-    this.#options.packets.whenWritable(() => {
-      if (!this.#peerClosed && !this.destroyed) {
-        this.#options.packets.send({ type: "DATA", connectId: this.connectId, data: chunk });
-      }
-      callback();
-    });
+    this.#writing = { rest: chunk, callback };
+    this.#options.packets.whenWritable(this.#writeOn);
   }
 
   override _final(callback: (error?: Error | null) => void): void {
@@ -108,9 +113,27 @@ export class PacketDuplex extends Duplex {
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     this.#queue.length = 0;
     this.#queuedCharge = 0;
+    this.#writing = undefined;
+    this.#options.packets.waitNoMore(this.#writeOn);
     if (this.#overflowed) this.#relieve();
     this.#sendClosing();
     callback(error);
+  }
+
+  #sendWriting(): void {
+    const writing = this.#writing;
+    if (writing === undefined) return;
+    if (!this.#peerClosed) {
+      const data = writing.rest.subarray(0, dataMaxBytes);
+      writing.rest = writing.rest.subarray(data.length);
+      this.#options.packets.send({ type: "DATA", connectId: this.connectId, data });
+      if (writing.rest.length > 0) {
+        this.#options.packets.whenWritable(this.#writeOn);
+        return;
+      }
+    }
+    this.#writing = undefined;
+    writing.callback();
   }
 
   #relieve(): void {

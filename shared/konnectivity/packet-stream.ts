@@ -35,7 +35,7 @@ export class PacketStream {
   readonly #stream: GrpcStream;
   readonly #meter: PacketMeter;
   /** Senders that wait until the stream takes more, first come first served. */
-  readonly #waiting: (() => void)[] = [];
+  readonly #waiting = new Set<() => void>();
   #receiver: PacketReceiver | undefined;
   #full = false;
   #overloaded = false;
@@ -62,7 +62,10 @@ export class PacketStream {
         this.#closed = true;
         if (status.code !== 0) this.#meter.receiveFailed(status.code);
         receiver.onClose(status);
-        for (const wake of this.#waiting.splice(0)) wake();
+        for (const wake of this.#waiting) {
+          this.#waiting.delete(wake);
+          wake();
+        }
       },
     });
   }
@@ -88,11 +91,15 @@ export class PacketStream {
 
   /**
    * Calls `wake` when this sender may send: in this turn if the stream has room, else after a drain, in order of asking.
-   * After the close it is called at once.
+   * After the close it is called at once. A function may wait once at a time; `waitNoMore` takes it off.
    */
   whenWritable(wake: () => void): void {
-    if (this.#full && !this.#closed) this.#waiting.push(wake);
+    if (this.#full && !this.#closed) this.#waiting.add(wake);
     else wake();
+  }
+
+  waitNoMore(wake: () => void): void {
+    this.#waiting.delete(wake);
   }
 
   pause(): void {
@@ -121,9 +128,10 @@ export class PacketStream {
 
   #drained(): void {
     this.#full = false;
-    while (!this.#full) {
-      const wake = this.#waiting.shift();
-      if (wake === undefined) return;
+    // One that asks again while this runs goes to the end, and is reached if there is still room.
+    for (const wake of this.#waiting) {
+      if (this.#full) return;
+      this.#waiting.delete(wake);
       wake();
     }
   }

@@ -156,7 +156,6 @@ class Splice {
 
   #watch(side: Side, other: Side): void {
     side.duplex.on("end", () => this.#onEnd(side, other));
-    if (side.duplex.readableEnded) queueMicrotask(() => this.#onEnd(side, other));
     // An error is always followed by `close`, where it is handled; without a listener it would end the process.
     let failure: Error | undefined;
     side.duplex.on("error", (error: Error) => {

@@ -6,6 +6,7 @@ import type { ProxyError } from "../../shared/errors.ts";
 import { GrpcServer } from "../../shared/grpc/server.ts";
 import type { GrpcServerCall } from "../../shared/grpc/stream.ts";
 import type { Log } from "../../shared/log.ts";
+import { peerOf } from "../../shared/peer-address.ts";
 import { loadCaBundle, loadKeyPair } from "../../shared/tls/credentials.ts";
 import { peerIdentity } from "../../shared/tls/identity.ts";
 import type { Dialer, FrontendIdentity } from "../dialer.ts";
@@ -14,7 +15,7 @@ import { type Protocol, sniffProtocol } from "../listeners/sniff.ts";
 import type { ServerMetrics } from "../metrics.ts";
 import type { FrontendOptions } from "../options.ts";
 import { GrpcFrontendStream } from "./grpc-stream.ts";
-import { HttpConnectFrontend, peerOf } from "./http-connect.ts";
+import { HttpConnectFrontend } from "./http-connect.ts";
 
 /** Path that konnectivity's clients call. Source: proto/konnectivity.proto. */
 const proxyPath = "/ProxyService/Proxy";

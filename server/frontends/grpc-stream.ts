@@ -60,7 +60,7 @@ export class GrpcFrontendStream {
       // A client's half-close is the end of all it asked for.
       onEnd: () => {
         gone();
-        this.#call.finish({ code: GrpcCode.OK, message: "" });
+        this.#call.fail({ code: GrpcCode.OK, message: "" });
       },
       onBroken: (error) => this.#fail(new ProxyError("protocol", error.message)),
       onOverload: (error) => this.#fail(error),
@@ -207,7 +207,7 @@ export class GrpcFrontendStream {
   #fail(error: ProxyError): void {
     this.#log.warn({ code: error.code, reason: error.message }, "client stream ended");
     this.#leave(error);
-    this.#call.finish({ code: error.traits.grpc, message: error.message });
+    this.#call.fail({ code: error.traits.grpc, message: error.message });
   }
 }
 

@@ -4,6 +4,7 @@ import type { Clock } from "../../shared/clock.ts";
 import { type DialRequest, randomDialId } from "../../shared/dial.ts";
 import { ProxyError } from "../../shared/errors.ts";
 import type { Log } from "../../shared/log.ts";
+import { peerOf } from "../../shared/peer-address.ts";
 import type { ServerMetrics } from "../metrics.ts";
 
 /** From the first byte of a request to the end of its head. */
@@ -168,9 +169,4 @@ function refusal(error: ProxyError): string {
     return `HTTP/1.1 ${reason}\r\n${plain}\r\n\r\nBackend context error: context canceled\r\n`;
   }
   return `HTTP/1.1 ${reason}\r\nConnection: close\r\n${plain}\r\n\r\n${error.message}`;
-}
-
-/** `host:port` of a TCP peer; `unix` for a UDS. */
-export function peerOf(socket: Socket): string {
-  return socket.remoteAddress === undefined ? "unix" : `${socket.remoteAddress}:${socket.remotePort}`;
 }

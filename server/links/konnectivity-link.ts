@@ -230,7 +230,7 @@ export class KonnectivityLink implements AgentLink {
   #end(reason: ProxyError, code: GrpcStatus["code"]): void {
     if (this.#state === "closed") return;
     this.#lose(reason);
-    this.#call.finish({ code, message: code === GrpcCode.OK ? "" : reason.message });
+    this.#call.fail({ code, message: code === GrpcCode.OK ? "" : reason.message });
   }
 
   #lose(reason: ProxyError): void {

@@ -2,6 +2,7 @@ import type { Http2Session } from "node:http2";
 import type { Socket } from "node:net";
 import type { Clock } from "../clock.ts";
 import type { Log } from "../log.ts";
+import { peerOf } from "../peer-address.ts";
 import { Keepalive, type KeepaliveOptions, Liveness } from "./keepalive.ts";
 
 /** Time that HTTP/2 gets to flush its last frames before the socket below it is destroyed. */
@@ -121,10 +122,4 @@ function goawayText(code: number, data: Uint8Array | undefined): string {
     .toString("latin1")
     .replace(/[^\x20-\x7e]/g, "?");
   return `the peer closed the connection with code ${code}${text === "" ? "" : ` (${text.slice(0, 100)})`}`;
-}
-
-function peerOf(socket: Socket): string {
-  const { remoteAddress, remotePort } = socket;
-  if (remoteAddress === undefined) return "unix";
-  return `${remoteAddress.includes(":") ? `[${remoteAddress}]` : remoteAddress}:${remotePort}`;
 }

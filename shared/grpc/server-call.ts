@@ -49,7 +49,7 @@ export class ServerCall extends MessageStream implements GrpcServerCall {
     this.deadlineAt = timeoutMs === undefined ? undefined : Date.now() + timeoutMs;
     if (timeoutMs !== undefined) {
       this.#cancelTimer = this.#clock.after(timeoutMs, () =>
-        this.#fail({ code: GrpcCode.DEADLINE_EXCEEDED, message: "the deadline of the call has passed" }),
+        this.fail({ code: GrpcCode.DEADLINE_EXCEEDED, message: "the deadline of the call has passed" }),
       );
     }
     stream.on("wantTrailers", () => this.#sendTrailers());
@@ -76,6 +76,17 @@ export class ServerCall extends MessageStream implements GrpcServerCall {
     this.#finish = status;
     this.discardIncoming();
     this.endSending();
+  }
+
+  fail(status: GrpcStatus): void {
+    if (this.settled) return;
+    this.dropQueued();
+    this.finish(status);
+    this.#cancelTimer();
+    this.#cancelTimer = this.#clock.after(failGraceMs, () => {
+      this.settle(status);
+      if (!this.#stream.closed) this.#stream.close(resetCodes.cancel);
+    });
   }
 
   protected override get broken(): boolean {
@@ -110,7 +121,7 @@ export class ServerCall extends MessageStream implements GrpcServerCall {
   }
 
   protected override onBadMessage(error: GrpcError): void {
-    this.#fail(error);
+    this.fail(error);
   }
 
   protected override onHttp2Close(): void {
@@ -122,18 +133,6 @@ export class ServerCall extends MessageStream implements GrpcServerCall {
 
   protected override onSettled(): void {
     this.#cancelTimer();
-  }
-
-  /** Ends the call for a reason of this end's own. What is queued is dropped, and a peer that does not read is reset. */
-  #fail(status: GrpcStatus): void {
-    if (this.settled) return;
-    this.dropQueued();
-    this.finish(status);
-    this.#cancelTimer();
-    this.#cancelTimer = this.#clock.after(failGraceMs, () => {
-      this.settle(status);
-      if (!this.#stream.closed) this.#stream.close(resetCodes.cancel);
-    });
   }
 
   #statusToSend(): GrpcStatus {

@@ -58,6 +58,8 @@ export interface GrpcServerCall extends GrpcStream {
    * It waits for a client that does not read: to be rid of such a one at once, abort its session.
    */
   finish(status: GrpcStatus): void;
+  /** As `finish`, but now: what is queued is dropped, and a client that does not read is reset after a second. */
+  fail(status: GrpcStatus): void;
 }
 
 /** A call as its client sees it. */

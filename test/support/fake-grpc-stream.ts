@@ -122,6 +122,10 @@ export class FakeServerCall extends FakeGrpcStream implements GrpcServerCall {
   finish(status: GrpcStatus): void {
     this.close(status);
   }
+
+  fail(status: GrpcStatus): void {
+    this.close(status);
+  }
 }
 
 export class FakeClientCall extends FakeGrpcStream implements GrpcClientCall {

@@ -165,3 +165,21 @@ test("bulk both ways on 64 calls keeps flowing, and what waits in the socket sta
   }
   await echoes(1);
 });
+
+test("a call that its server fails ends although the client does not read", async () => {
+  session = await connectTcp(listening.port);
+  const unread = session.open("/Hold");
+  const failed = await served.promise;
+  unread.start({ onMessage() {}, onClose() {} });
+  unread.pause();
+  let sent = 0;
+  failed.start({ onMessage() {}, onClose() {} });
+  do sent += messageFramedBytes;
+  while (failed.send(message) || sent < 4 * 1024 * 1024);
+  expect(failed.bufferedBytes).toBeGreaterThan(sendLimitBytes);
+
+  failed.fail({ code: GrpcCode.RESOURCE_EXHAUSTED, message: "enough" });
+  await echoes(5);
+  expect(await failed.closed).toEqual({ code: GrpcCode.RESOURCE_EXHAUSTED, message: "enough" });
+  expect(failed.bufferedBytes).toBe(0);
+});

@@ -1,0 +1,42 @@
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { connect } from "node:tls";
+import type { PairFiles } from "./certificates.ts";
+import { RawSession, type RawStream } from "./raw-grpc.ts";
+import type { Tunnel } from "./tunnel.ts";
+
+/** Destination that only a raw agent serves, on a server that routes by destination. */
+export const rawAgentHost = "raw-agent.test";
+
+/** A TLS connection to the agent port; with the workspace's agent certificate unless told otherwise. */
+export async function agentSocket(tunnel: Tunnel, options: { readonly pair?: PairFiles | "none" } = {}) {
+  const { certificates } = tunnel.workspace;
+  const { pair = certificates.agent } = options;
+  const socket = connect({
+    host: "127.0.0.1",
+    port: tunnel.server.agentPort,
+    ca: readFileSync(certificates.agentCa),
+    ALPNProtocols: ["h2"],
+    ...(pair === "none" ? {} : { cert: readFileSync(pair.cert), key: readFileSync(pair.key) }),
+  });
+  await once(socket, "secureConnect");
+  return socket;
+}
+
+/** An agent that the server has admitted and that does nothing by itself. */
+export interface RawAgent {
+  readonly session: RawSession;
+  readonly stream: RawStream;
+}
+
+/** Resolves when the server has linked it; it is then dialed for `raw-agent.test`, at any port. */
+export async function linkRawAgent(tunnel: Tunnel, agentId = "raw-agent"): Promise<RawAgent> {
+  const session = new RawSession(await agentSocket(tunnel));
+  const stream = session.open("/AgentService/Connect", {
+    agentid: agentId,
+    agentidentifiers: `host=${rawAgentHost}`,
+  });
+  const { serverid } = await stream.headers;
+  if (serverid === undefined) throw new Error("the server did not link the raw agent");
+  return { session, stream };
+}

@@ -1,0 +1,106 @@
+import { once } from "node:events";
+import type { Duplex } from "node:stream";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { type Endpoint, echoEndpoint, serve } from "../../support/endpoints.ts";
+import type { ProxyProcess } from "../../support/processes.ts";
+import { Scene } from "../../support/scene.ts";
+import { seededBytes } from "../../support/seeded-bytes.ts";
+import type { FrontendProtocol } from "../../support/transfers.ts";
+
+/** From SIGKILL to the last frontend that knows. */
+const noticedWithinMs = 1_000;
+
+let scene: Scene;
+let echo: Endpoint;
+beforeEach(async () => {
+  scene = await Scene.start({ agentCount: 2, serverFlags: ["--mode=auto", "--proxy-strategies=default"] });
+  echo = await echoEndpoint();
+});
+afterEach(async () => {
+  await scene.stop();
+  await echo.close();
+});
+
+const openAt = (agent: ProxyProcess) => agent.metric("open_endpoint_connections");
+const ended = (duplex: Duplex) => new Promise<void>((resolve) => duplex.once("end", resolve).once("close", resolve));
+
+/** Opens connections until each agent carries some; which one a dial goes to is chance. */
+async function openOnBoth(address: string, protocol: FrontendProtocol): Promise<Duplex[]> {
+  const connections: Duplex[] = [];
+  for (;;) {
+    connections.push((await scene.connection(address, protocol)).duplex);
+    const counts = await Promise.all(scene.tunnel.agents.map(openAt));
+    if (Math.min(...counts) >= 2) return connections;
+  }
+}
+
+function bothAgents(): [ProxyProcess, ProxyProcess] {
+  const [victim, survivor] = scene.tunnel.agents;
+  if (victim === undefined || survivor === undefined) throw new Error("two agents are needed");
+  return [victim, survivor];
+}
+
+async function killAndCount(
+  victim: ProxyProcess,
+  connections: readonly Duplex[],
+  lostCount: number,
+): Promise<Set<Duplex>> {
+  const lost = new Set<Duplex>();
+  let killedAt = 0;
+  const allLost = new Promise<number>((resolve) => {
+    for (const connection of connections) {
+      void ended(connection).then(() => {
+        if (lost.add(connection).size === lostCount) resolve(performance.now());
+      });
+    }
+  });
+  killedAt = performance.now();
+  scene.tunnel.killAgent(victim);
+  expect((await allLost) - killedAt).toBeLessThan(noticedWithinMs);
+  return lost;
+}
+
+describe.each(["grpc", "connect"] as const)("by %s", (protocol) => {
+  test("an agent dies: its idle connections end within 1 s, the other's go on, and it is used when it is back", async () => {
+    const [victim, survivor] = bothAgents();
+    const connections = await openOnBoth(echo.address, protocol);
+    for (const connection of connections) connection.resume();
+    const lostCount = await openAt(victim);
+    const lost = await killAndCount(victim, connections, lostCount);
+    const alive = connections.filter((connection) => !lost.has(connection));
+    expect(alive.length).toBe(await openAt(survivor));
+    for (const connection of alive) {
+      connection.write("hello");
+      expect(String((await once(connection, "data"))[0])).toBe("hello");
+    }
+    const back = await scene.tunnel.addAgent("agent-0");
+    while ((await openAt(back)) === 0) await scene.connection(echo.address, protocol);
+    await scene.settle();
+  });
+
+  test("an agent dies while uploads and downloads fill its link: they all end within 1 s", async () => {
+    const [victim] = bothAgents();
+    const busy = await scene.endpoint(
+      serve(async (socket) => {
+        socket.resume();
+        for (const chunk of seededBytes(3, Number.POSITIVE_INFINITY)) {
+          if (socket.destroyed) return;
+          if (!socket.write(chunk))
+            await new Promise((resolve) => socket.once("drain", resolve).once("close", resolve));
+        }
+      }),
+    );
+    const connections = await openOnBoth(busy.address, protocol);
+    for (const connection of connections) {
+      connection.resume();
+      const fill = () => {
+        while (!connection.destroyed && connection.writable && connection.write(Buffer.alloc(64 * 1024)));
+      };
+      connection.on("drain", fill);
+      fill();
+    }
+    const n = await openAt(victim);
+    await killAndCount(victim, connections, n);
+    await scene.settle();
+  });
+});

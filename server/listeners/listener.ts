@@ -3,6 +3,7 @@ import { type AddressInfo, createServer, type Server, type Socket } from "node:n
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import { UsageError } from "../../shared/errors.ts";
 import type { Log } from "../../shared/log.ts";
+import { peerOf } from "../../shared/peer-address.ts";
 import type { CaBundle, KeyPair } from "../../shared/tls/credentials.ts";
 import { openSslCiphers } from "../../shared/tls/policy.ts";
 import type { TlsPolicy } from "../options.ts";
@@ -62,7 +63,7 @@ export async function listenTls(
     },
   );
   tlsServer.on("tlsClientError", (error, socket) => {
-    deps.log.info({ peer: socket.remoteAddress, reason: error.message }, "TLS handshake failed");
+    deps.log.info({ peer: peerOf(socket), reason: error.message }, "TLS handshake failed");
     socket.destroy();
   });
   const server = createServer({

@@ -75,11 +75,13 @@ export class KonnectivityLink implements AgentLink {
     return new Promise((resolve) => {
       this.#packets.start({
         onPacket: (packet) => this.#receive(packet),
-        onEnd: () => this.#end(new ProxyError("agent_lost", "the agent ended its stream"), GrpcCode.OK),
-        onBroken: (error) => this.#end(new ProxyError("protocol", error.message), GrpcCode.INVALID_ARGUMENT),
-        onOverload: (error) => this.#end(error, GrpcCode.RESOURCE_EXHAUSTED),
+        onEnd: () => this.#end(lost("the agent ended its stream"), GrpcCode.OK),
+        // For who waits for a dial it is the agent that is lost, and another one may take it over.
+        onBroken: (error) =>
+          this.#end(lost(`the agent broke the protocol: ${error.message}`), GrpcCode.INVALID_ARGUMENT),
+        onOverload: (error) => this.#end(lost(error.message), GrpcCode.RESOURCE_EXHAUSTED),
         onClose: (status) => {
-          this.#lose(new ProxyError("agent_lost", "the connection to the agent was lost"));
+          this.#lose(lost("the connection to the agent was lost"));
           resolve(status);
         },
       });
@@ -247,3 +249,5 @@ export class KonnectivityLink implements AgentLink {
     for (const duplex of connections) duplex.destroy(reason);
   }
 }
+
+const lost = (message: string): ProxyError => new ProxyError("agent_lost", message);

@@ -66,20 +66,22 @@ function connect({ frontend, target }: FrontendDial, signal: AbortSignal): Promi
 /** The body of a refusal has no length: it ends with the connection. */
 function readRefusal(response: IncomingMessage, socket: Socket, head: Buffer): Promise<ProxyError> {
   return new Promise((resolve) => {
-    let body = head;
+    let body = Buffer.alloc(0);
     const done = () => {
       const text = cleanErrorText(body.toString("utf8")).trim();
       const status = response.statusCode ?? 0;
       const line = `${status} ${response.statusMessage}`.trim();
       resolve(new ProxyError(codeOf(status, text), text === "" ? line : `${line}: ${text}`));
     };
-    socket.on("data", (chunk: Buffer) => {
+    const take = (chunk: Buffer) => {
       body = Buffer.concat([body, chunk]);
       if (body.length >= bodyMaxBytes) done();
-    });
+    };
+    socket.on("data", take);
     // What has come until a reset is still the answer.
     socket.on("error", () => {});
     socket.once("close", done).once("end", done);
+    take(head);
   });
 }
 

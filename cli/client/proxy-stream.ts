@@ -43,8 +43,8 @@ export class ProxyStream {
 
   /**
    * Asks for a connection; call it once. Resolves to its end here: `end()` closes it both ways, since the wire has no
-   * half-close, and a chunk that is written has to stay below 4 MiB. Rejects with a ProxyError that holds the proxy's words, with a GrpcError
-   * if the stream ends first, and with the signal's reason.
+   * half-close. Rejects with a ProxyError that holds the proxy's words, with a GrpcError if the stream ends first, and with the
+   * signal's reason.
    */
   dial(target: string, { signal }: { readonly signal: AbortSignal }): Promise<Duplex> {
     return new Promise((resolve, reject) => {

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "../../shared/clock.ts";
+import { UsageError } from "../../shared/errors.ts";
 import type { ExitCode } from "../../shared/process.ts";
 import { version } from "../../shared/version.ts";
 import { issueDemoCertificates } from "./certificates.ts";
@@ -39,12 +40,12 @@ const shownLogLines = 12;
 const shownLogColumns = 240;
 
 /**
- * Runs the whole demo and tells on the screen how it goes. Resolves to 0 if every step came out right, also if a tunnel that stays was ended
- * by the signal. Whatever happens, no process and no file is left. Never rejects for what the tunnel does wrong; a folder that cannot be
- * made and the like are thrown.
+ * Runs the whole demo and tells on the screen how it goes. Resolves to 0 if every step came out right, also if a tunnel that
+ * stays was ended by the signal, else to 1. Whatever happens, no process and no file is left. Throws a UsageError if there is no place
+ * for its files.
  */
 export async function runDemo(deps: DemoDeps, options: DemoOptions): Promise<ExitCode> {
-  const folder = mkdtempSync(join(tmpdir(), "hawser-demo-"));
+  const folder = makeFolder();
   const removeFolder = () => rmSync(folder, { recursive: true, force: true });
   // For an exit that nobody expected; otherwise it is gone by then.
   process.on("exit", removeFolder);
@@ -59,6 +60,14 @@ export async function runDemo(deps: DemoDeps, options: DemoOptions): Promise<Exi
   } finally {
     removeFolder();
     process.off("exit", removeFolder);
+  }
+}
+
+function makeFolder(): string {
+  try {
+    return mkdtempSync(join(tmpdir(), "hawser-demo-"));
+  } catch (cause) {
+    throw new UsageError(`no temporary folder: ${(cause as Error).message}; TMPDIR names another place`, { cause });
   }
 }
 
@@ -77,11 +86,13 @@ async function tellAll(deps: DemoDeps, options: DemoOptions, tunnel: Tunnel): Pr
     await agentLoss(stage);
     await nothingLeft(stage);
     screen.heading(`Everything came out right, in ${durationText(clock.now() - startedAt)}.`);
-    if (options.stay) await stay(stage, { signal });
+    if (!options.stay) return 0;
+    await stay(stage, { signal });
+    screen.heading("Stopping everything that was started.");
     return 0;
   } catch (error) {
     if (signal.aborted) {
-      screen.heading("Interrupted; everything that was started has been stopped.");
+      screen.heading("Interrupted. Stopping everything that was started.");
       return 1;
     }
     if (!(error instanceof StoryEnded)) throw error;

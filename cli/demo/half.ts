@@ -37,18 +37,32 @@ export class Half {
     await poll(ask, { signal: alive });
   }
 
-  /** Reads families from one scrape of its metrics page, each named without the prefix; `name{label="value"}` reads samples with that label. */
+  /**
+   * Reads gauges from one scrape of its metrics page, each named without the prefix; `name{label="value"}` reads samples with that
+   * label. Rejects with a Mismatch if one is not there.
+   */
   async gauges<Name extends string>(
     names: readonly Name[],
     { signal }: { readonly signal: AbortSignal },
   ): Promise<Record<Name, number>> {
-    const { body } = await fetchPage(`${this.healthUrl}/metrics`, { signal });
+    const page = await this.#metricsPage(signal);
     const entries = names.map((name) => {
       const [, family = "", label, value = ""] = /^(\w+)(?:\{(\w+)="(.*)"\})?$/.exec(name) ?? [];
-      const sum = sumOfSamples(body, this.#prefix + family, label === undefined ? {} : { [label]: value });
+      const sum = sumOfSamples(page, this.#prefix + family, label === undefined ? {} : { [label]: value });
       if (sum === undefined) throw new Mismatch(`${this.name} has no metric ${name}`);
       return [name, sum] as const;
     });
     return Object.fromEntries(entries) as Record<Name, number>;
+  }
+
+  /** How many observations a histogram, named without the prefix, has. One that has seen nothing is not on the page. */
+  async observations(histogram: string, { signal }: { readonly signal: AbortSignal }): Promise<number> {
+    return sumOfSamples(await this.#metricsPage(signal), `${this.#prefix}${histogram}_count`) ?? 0;
+  }
+
+  async #metricsPage(signal: AbortSignal): Promise<string> {
+    const { status, body } = await fetchPage(`${this.healthUrl}/metrics`, { signal });
+    if (status !== 200) throw new Mismatch(`status ${status} from the metrics page of ${this.name}`);
+    return body;
   }
 }

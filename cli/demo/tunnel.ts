@@ -4,7 +4,6 @@ import { Child } from "./child.ts";
 import { freePort } from "./free-port.ts";
 import { Half } from "./half.ts";
 import type { Programs } from "./programs.ts";
-import { Mismatch } from "./story.ts";
 
 export const agentIds = ["1", "2"] as const;
 export type AgentId = (typeof agentIds)[number];
@@ -41,9 +40,9 @@ export class Tunnel {
     return started(this.#frontend, "server");
   }
 
-  /** By id: those that run. */
+  /** By id and in the order of ids: those that run. */
   get agents(): ReadonlyMap<AgentId, Half> {
-    return this.#agents;
+    return new Map([...this.#agents].sort(([one], [other]) => one.localeCompare(other)));
   }
 
   /** What an agent is asked to dial. */
@@ -121,10 +120,9 @@ export class Tunnel {
     void agent.child.kill();
   }
 
-  /** Rejects as soon as a process that should run has ended. Never resolves. */
-  async watch(): Promise<never> {
-    const how = await Promise.race([...this.#children].map((child) => child.ended));
-    throw new Mismatch(how);
+  /** Resolves as soon as one of the processes has ended, with a sentence that says which and how. */
+  firstEnd(): Promise<string> {
+    return Promise.race([...this.#children].map((child) => child.ended));
   }
 
   /** The last log lines of every process, by its name. */

@@ -60,7 +60,7 @@ export async function agentLoss(stage: Stage): Promise<void> {
     await allMove(downloads, signal);
     return {
       result: agentIds.map((id) => `${carriedBy(id).length} through agent-${id}`).join(", "),
-      figure: `${bytesText(totalOf(downloads))} so far`,
+      figure: `${bytesText(totalOf(downloads))}`,
     };
   });
   await story.tell({ label: "agent-1 killed", expected: "its downloads break off, with an error" }, async (signal) => {
@@ -68,14 +68,17 @@ export async function agentLoss(stage: Stage): Promise<void> {
     tunnel.killAgent(victim);
     const broken = carriedBy(victim);
     const ends = await endsOf(broken, signal);
-    const views = ends.map(({ error }, index) => {
+    const views = new Map<string, Set<string>>();
+    for (const [index, { error }] of ends.entries()) {
       if (error === undefined) throw new Mismatch("a download that ended as if it were complete");
-      return `${protocolNames[broken[index]?.protocol ?? "grpc"]}: ${error.message} (${error.code})`;
-    });
+      const view = `${error.message} (${error.code})`;
+      const seenBy = views.get(view) ?? new Set();
+      views.set(view, seenBy.add(protocolNames[broken[index]?.protocol ?? "grpc"]));
+    }
     return {
-      result: "its downloads broke off; what the client saw:",
+      result: "its downloads broke off; the client saw",
       figure: `after ${durationText(Math.max(...ends.map(({ at }) => at)) - killedAt)}`,
-      detail: [...new Set(views)].sort().join(", "),
+      detail: [...views].map(([view, seenBy]) => `${view}, by ${[...seenBy].sort().join(" and ")}`).join("; "),
     };
   });
   await story.tell(

@@ -4,18 +4,18 @@ import { askKubelet, type Stage } from "../stage.ts";
 import { expectEqual } from "../story.ts";
 
 const connectionCount = 200;
-const dials = "dial_duration_seconds_count";
 
 /** Opens many connections; the kubelet answers none of them before all have asked. */
 export async function crowd(stage: Stage): Promise<void> {
   const { story, tunnel } = stage;
   story.chapter(`${connectionCount} connections at once`);
-  const before = await dialsByAgent(stage, AbortSignal.timeout(5_000));
+  let before: ReadonlyMap<string, number> = new Map();
   const step = {
     label: "open together",
     expected: `${connectionCount} answers, none before all ${connectionCount} had asked`,
   };
   await story.tell(step, async (signal) => {
+    before = await dialsByAgent(stage, signal);
     const askOne = async (protocol: FrontendProtocol) => {
       const path = `/together?count=${connectionCount}`;
       const answer = await askKubelet(stage, protocol, { method: "GET", path }, { signal });
@@ -39,7 +39,8 @@ export async function crowd(stage: Stage): Promise<void> {
 }
 
 async function dialsByAgent({ tunnel }: Stage, signal: AbortSignal): Promise<ReadonlyMap<string, number>> {
-  const agents = [...tunnel.agents.values()];
-  const counts = await Promise.all(agents.map((agent) => agent.gauges([dials], { signal })));
-  return new Map(agents.map(({ name }, index) => [name, counts[index]?.[dials] ?? 0]));
+  const entries = [...tunnel.agents.values()].map(async (agent) => {
+    return [agent.name, await agent.observations("dial_duration_seconds", { signal })] as const;
+  });
+  return new Map(await Promise.all(entries));
 }

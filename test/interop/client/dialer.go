@@ -38,11 +38,14 @@ func frontendFlags(flags *flag.FlagSet) frontend {
 		cert:     flags.String("cert", "", "client certificate for --tcp"),
 		key:      flags.String("key", "", "its key"),
 		ca:       flags.String("ca", "", "CA bundle that the proxy's certificate is verified with"),
-		protocol: flags.String("proto", "grpc", "grpc or connect"),
+		protocol: flags.String("proto", "grpc", "grpc, connect, or direct for no proxy at all"),
 	}
 }
 
 func (f frontend) dialer() (dialer, error) {
+	if *f.protocol == "direct" {
+		return directDialer{}, nil
+	}
 	if (*f.uds == "") == (*f.tcp == "") {
 		return nil, errors.New("exactly one of --uds and --tcp is needed")
 	}
@@ -60,6 +63,13 @@ func (f frontend) dialer() (dialer, error) {
 		return connectDialer{uds: *f.uds, tcp: *f.tcp, tls: tlsConfig}, nil
 	}
 	return nil, fmt.Errorf("unknown --proto %q", *f.protocol)
+}
+
+// directDialer connects to the target itself: the baseline of every figure.
+type directDialer struct{}
+
+func (directDialer) dial(ctx context.Context, target string, _ abandonment) (net.Conn, error) {
+	return new(net.Dialer).DialContext(ctx, "tcp", target)
 }
 
 func (f frontend) clientTLS() (*tls.Config, error) {

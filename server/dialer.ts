@@ -51,6 +51,8 @@ export class Dialer {
   /** Frontend ends of the connections that stand. */
   readonly #connections = new Set<Duplex>();
   #accepting = true;
+  /** Why all was ended at once, if it was. */
+  #aborted: ProxyError | undefined;
 
   constructor(deps: DialerDeps, options: DialerOptions) {
     this.#deps = deps;
@@ -76,6 +78,7 @@ export class Dialer {
   /** Ends all dials and connections at once. */
   abort(reason: ProxyError): void {
     this.drain();
+    this.#aborted ??= reason;
     for (const dial of this.#dialing) dial.abort(reason);
     for (const duplex of this.#connections) duplex.destroy(reason);
   }
@@ -91,8 +94,11 @@ export class Dialer {
     const startedAt = clock.now();
     const dial = new AbortController();
     const { signal } = dial;
-    const timeout = new ProxyError("dial_timeout", "timed out waiting for backend dial");
-    const stopDeadline = clock.after(this.#options.dialTimeoutMs, () => dial.abort(timeout));
+    let timeout: ProxyError | undefined;
+    const stopDeadline = clock.after(this.#options.dialTimeoutMs, () => {
+      timeout = new ProxyError("dial_timeout", "timed out waiting for backend dial");
+      dial.abort(timeout);
+    });
     const requestAborted = () => dial.abort(request.signal.reason);
     if (request.signal.aborted) requestAborted();
     else request.signal.addEventListener("abort", requestAborted, { once: true });
@@ -153,10 +159,15 @@ export class Dialer {
     try {
       frontendEnd = await request.accept(reached);
     } catch (failure) {
+      const error = ProxyError.from(failure);
       metrics.dialFailed("send_rsp");
-      agentEnd.duplex.destroy(ProxyError.from(failure));
+      metrics.dialsFailed(error.code);
+      log.debug({ code: error.code, err: error }, "connection not wanted any more");
+      agentEnd.duplex.destroy(error);
       return;
     }
+    // An abort that came while the frontend was being told found neither a dial nor a connection.
+    if (this.#aborted !== undefined) frontendEnd.duplex.destroy(this.#aborted);
     const establishedAt = clock.now();
     metrics.dialDuration.observe((establishedAt - startedAt) / 1000);
     metrics.established.inc();

@@ -34,6 +34,7 @@ export class FakeAgentLink implements AgentLink {
 
   dial(order: { readonly id: DialId; readonly target: Target }, options: { readonly signal: AbortSignal }) {
     return new Promise<LinkedConnection>((resolve, reject) => {
+      if (options.signal.aborted) return reject(options.signal.reason);
       this.dials.push({ ...order, ...options, resolve, reject });
       options.signal.addEventListener("abort", () => reject(options.signal.reason), { once: true });
     });

@@ -271,8 +271,8 @@ describe("the link's end", () => {
   it.each([
     ["the stream is lost", GrpcCode.UNAVAILABLE, "agent_lost"],
     ["the agent half-closes", GrpcCode.OK, "agent_lost"],
-    ["the agent sends a broken packet", GrpcCode.INVALID_ARGUMENT, "protocol"],
-    ["the agent reads nothing", GrpcCode.RESOURCE_EXHAUSTED, "over_limit"],
+    ["the agent sends a broken packet", GrpcCode.INVALID_ARGUMENT, "agent_lost"],
+    ["the agent reads nothing", GrpcCode.RESOURCE_EXHAUSTED, "agent_lost"],
     ["this side closes it", GrpcCode.OK, "shutdown"],
   ] as const)("fails dials and connections at once, and new dials: %s", async (how, status, code) => {
     const { call, link, ended, dial, established } = await linked();

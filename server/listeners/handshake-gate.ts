@@ -31,11 +31,14 @@ export class HandshakeGate {
   enter(socket: Socket): void {
     const peer = peerKey(socket);
     const source = sourceOf(peer);
+    this.#leave(peer); // a port that is used again before the close of its old socket was told
     if (this.#countOf(source) >= this.#limits.perSourceMax) this.#evict((candidate) => candidate === source);
     else if (this.#unfinished.size >= this.#limits.max) this.#evict(() => true);
     this.#unfinished.set(peer, socket);
     this.#perSource.set(source, this.#countOf(source) + 1);
-    socket.once("close", () => this.#leave(peer));
+    socket.once("close", () => {
+      if (this.#unfinished.get(peer) === socket) this.#leave(peer);
+    });
   }
 
   /** The handshake with the peer of `socket` is complete. */

@@ -41,19 +41,25 @@ export class MemoryDuplex extends Duplex {
   }
 
   override _final(callback: () => void): void {
-    this.#other?.push(null);
+    this.#other?.arriveEnd();
     callback();
   }
 
   override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
     if (error !== null) this.#other?.destroy(Object.assign(new Error("read ECONNRESET"), { code: "ECONNRESET" }));
-    else if (!this.writableFinished) this.#other?.push(null);
+    else if (!this.writableFinished) this.#other?.arriveEnd();
     callback(error);
   }
 
   private arrive(chunk: Buffer, accepted: () => void): void {
     if (this.destroyed || this.push(chunk)) accepted();
     else this.#accepted = accepted;
+  }
+
+  /** As a socket does, it tells of its end unasked if nothing waits to be read before it. */
+  private arriveEnd(): void {
+    this.push(null);
+    this.read(0);
   }
 }
 

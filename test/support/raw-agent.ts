@@ -5,8 +5,8 @@ import type { PairFiles } from "./certificates.ts";
 import { RawSession, type RawStream } from "./raw-grpc.ts";
 import type { Tunnel } from "./tunnel.ts";
 
-/** Destination that only a raw agent serves, on a server that routes by destination. */
-export const rawAgentHost = "raw-agent.test";
+/** Destination that a raw agent serves, on a server that routes by destination; nothing listens there. */
+export const rawAgentHost = "127.0.0.2";
 
 /** A TLS connection to the agent port; with the workspace's agent certificate unless told otherwise. */
 export async function agentSocket(tunnel: Tunnel, options: { readonly pair?: PairFiles | "none" } = {}) {
@@ -29,12 +29,19 @@ export interface RawAgent {
   readonly stream: RawStream;
 }
 
-/** Resolves when the server has linked it; it is then dialed for `raw-agent.test`, at any port. */
-export async function linkRawAgent(tunnel: Tunnel, agentId = "raw-agent"): Promise<RawAgent> {
+export interface RawAgentOptions {
+  readonly agentId?: string;
+  /** The IPv4 address that it is dialed for, at any port. */
+  readonly host?: string;
+}
+
+/** Resolves when the server has linked it; it is then dialed for its address. */
+export async function linkRawAgent(tunnel: Tunnel, options: RawAgentOptions = {}): Promise<RawAgent> {
+  const { agentId = "raw-agent", host = rawAgentHost } = options;
   const session = new RawSession(await agentSocket(tunnel));
   const stream = session.open("/AgentService/Connect", {
     agentid: agentId,
-    agentidentifiers: `host=${rawAgentHost}`,
+    agentidentifiers: `ipv4=${host}`,
   });
   const { serverid } = await stream.headers;
   if (serverid === undefined) throw new Error("the server did not link the raw agent");

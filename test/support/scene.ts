@@ -7,7 +7,7 @@ import {
   type GrpcConnection,
 } from "./frontend-client.ts";
 import type { FrontendKind } from "./processes.ts";
-import { agentSocket, linkRawAgent, type RawAgent } from "./raw-agent.ts";
+import { agentSocket, linkRawAgent, type RawAgent, type RawAgentOptions } from "./raw-agent.ts";
 import { RawSession } from "./raw-grpc.ts";
 import { type FrontendProtocol, type OpenConnection, openConnection, RunningTransfers } from "./transfers.ts";
 import { Tunnel } from "./tunnel.ts";
@@ -23,7 +23,7 @@ const grpcOverUds: FrontendKind = { protocol: "grpc", transport: "uds" };
 
 /**
  * A tunnel of two Hawser halves for the tests of one file, and what a test opens on it. Its agents serve every destination
- * but `raw-agent.test`, which is for a raw agent.
+ * that no raw agent has taken.
  */
 export class Scene {
   readonly tunnel: Tunnel;
@@ -76,8 +76,8 @@ export class Scene {
     return this.#own(new RawSession(await agentSocket(this.tunnel)));
   }
 
-  async rawAgent(agentId?: string): Promise<RawAgent> {
-    const agent = await linkRawAgent(this.tunnel, agentId);
+  async rawAgent(options?: RawAgentOptions): Promise<RawAgent> {
+    const agent = await linkRawAgent(this.tunnel, options);
     this.#own(agent.session);
     return agent;
   }

@@ -1,0 +1,111 @@
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { encodePacket } from "../../../shared/konnectivity/packet.ts";
+import { type Endpoint, echoEndpoint } from "../../support/endpoints.ts";
+import { newRandom, proxyPath } from "../../support/frontend-client.ts";
+import { rawAgentHost } from "../../support/raw-agent.ts";
+import { framed, type RawStream, type StreamEnd } from "../../support/raw-grpc.ts";
+import { Scene } from "../../support/scene.ts";
+
+const mebibyte = 1024 * 1024;
+const resourceExhausted = 8;
+/** HTTP/2's code of a reset that is not an error of the protocol. */
+const cancel = 8;
+/** What a half may grow by under a flood: far less than the flood, more than the collector leaves lying about. */
+const growthMaxBytes = 160 * mebibyte;
+
+let scene: Scene;
+let echo: Endpoint;
+beforeAll(async () => {
+  scene = await Scene.start();
+  echo = await echoEndpoint();
+  await scene.startTransfers();
+});
+afterEach(() => scene.settle());
+afterAll(async () => {
+  await scene.stop();
+  await echo.close();
+});
+
+/** Sends `batch` over and over until `byteCount` have gone or the peer has ended the stream. */
+async function flood(stream: RawStream, batch: Buffer, byteCount: number): Promise<void> {
+  for (let sent = 0; sent < byteCount && !stream.closed; sent += batch.length) {
+    if (!stream.sendBytes(batch)) await stream.drained();
+  }
+}
+
+/** A peer that reads again soon enough sees the status; another one is reset. */
+function expectEndedForNotReading({ status, resetCode }: StreamEnd): void {
+  if (status === undefined) expect(resetCode).toBe(cancel);
+  else expect(status).toBe(resourceExhausted);
+}
+
+const repeated = (message: Buffer, count: number) => Buffer.concat(Array.from({ length: count }, () => message));
+
+test("an agent floods a connection whose client does not read: that one is reset, the server stays small", async () => {
+  const agent = await scene.rawAgent();
+  const client = (await scene.session()).open(proxyPath);
+  const random = newRandom();
+  client.send({ type: "DIAL_REQ", protocol: "tcp", address: `${rawAgentHost}:80`, random });
+  await agent.stream.next("DIAL_REQ");
+  agent.stream.send({ type: "DIAL_RSP", random, connectId: 1n, error: "" });
+  await client.next("DIAL_RSP");
+  const before = scene.tunnel.server.residentBytes();
+  const data = Buffer.alloc(32 * 1024);
+  const flooded = flood(agent.stream, framed(...encodePacket({ type: "DATA", connectId: 1n, data })), 256 * mebibyte);
+  expect(await agent.stream.next("CLOSE_REQ")).toMatchObject({ connectId: 1n });
+  await agent.session.close();
+  await flooded;
+  expect(scene.tunnel.server.residentBytes() - before).toBeLessThan(growthMaxBytes);
+  let last = await client.take();
+  while (last?.type === "DATA") last = await client.take();
+  expect(last).toMatchObject({ type: "CLOSE_RSP" });
+});
+
+test("an agent floods with empty DATA: the server stays small", async () => {
+  const agent = await scene.rawAgent();
+  const client = (await scene.session()).open(proxyPath);
+  const random = newRandom();
+  client.send({ type: "DIAL_REQ", protocol: "tcp", address: `${rawAgentHost}:80`, random });
+  await agent.stream.next("DIAL_REQ");
+  agent.stream.send({ type: "DIAL_RSP", random, connectId: 1n, error: "" });
+  const { connectId } = await client.next("DIAL_RSP");
+  const before = scene.tunnel.server.residentBytes();
+  const empty = framed(...encodePacket({ type: "DATA", connectId: 1n, data: Buffer.alloc(0) }));
+  await flood(agent.stream, repeated(empty, 4_000), 16 * mebibyte);
+  agent.stream.send({ type: "DATA", connectId: 1n, data: Buffer.from("after it") });
+  expect(await client.next("DATA")).toMatchObject({ connectId, data: Buffer.from("after it") });
+  expect(scene.tunnel.server.residentBytes() - before).toBeLessThan(growthMaxBytes);
+});
+
+test("an agent that asks for answers without end and reads none loses its link", async () => {
+  const agent = await scene.rawAgent();
+  const before = scene.tunnel.server.residentBytes();
+  const forNobody = framed(...encodePacket({ type: "DATA", connectId: 7n, data: Buffer.from("x") }));
+  // Its answers stay in the server: nobody takes them here, and HTTP/2's window is soon used up.
+  await flood(agent.stream, repeated(forNobody, 4_000), 512 * mebibyte);
+  await agent.stream.rest();
+  expectEndedForNotReading(await agent.stream.ended);
+  expect(scene.tunnel.server.residentBytes() - before).toBeLessThan(growthMaxBytes);
+});
+
+test("a client that asks for answers without end and reads none loses its stream", async () => {
+  const session = await scene.session();
+  const stream = session.open(proxyPath);
+  const before = scene.tunnel.server.residentBytes();
+  const closeOfNothing = framed(...encodePacket({ type: "CLOSE_REQ", connectId: 7n }));
+  await flood(stream, repeated(closeOfNothing, 4_000), 512 * mebibyte);
+  await stream.rest();
+  expectEndedForNotReading(await stream.ended);
+  expect(scene.tunnel.server.residentBytes() - before).toBeLessThan(growthMaxBytes);
+});
+
+test("a client that dials a thousand times at once and leaves: nothing is left of it", async () => {
+  const session = await scene.session();
+  for (let count = 0; count < 1_000; count++) {
+    session.open(proxyPath).send({ type: "DIAL_REQ", protocol: "tcp", address: echo.address, random: newRandom() });
+  }
+  await expect.poll(() => echo.acceptedCount, { timeout: 10_000 }).toBeGreaterThan(10);
+  await session.close();
+  await scene.idle();
+  await expect.poll(() => echo.openCount, { timeout: 10_000 }).toBe(0);
+});

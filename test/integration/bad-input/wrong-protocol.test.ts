@@ -1,0 +1,113 @@
+import { once } from "node:events";
+import type { Socket } from "node:net";
+import { connect } from "node:net";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { readAll } from "../../support/frontend-client.ts";
+import type { FrontendKind } from "../../support/processes.ts";
+import { agentSocket } from "../../support/raw-agent.ts";
+import { Scene } from "../../support/scene.ts";
+import { seededBytes } from "../../support/seeded-bytes.ts";
+
+const http2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/** Bytes that are nothing, from a seed that stays the same. */
+const randomBytes = (seed: number) => Buffer.concat([...seededBytes(seed, 100_000)]);
+
+const inputs: readonly (readonly [string, string | Buffer])[] = [
+  ...[1, 2, 3, 4].map((seed) => [`random bytes ${seed}`, randomBytes(seed)] as const),
+  ["zeros", Buffer.alloc(100_000)],
+  ["the HTTP/2 preface and random bytes", Buffer.concat([Buffer.from(http2Preface), randomBytes(5)])],
+  [
+    "the HTTP/2 preface and a frame that is too long",
+    Buffer.concat([Buffer.from(http2Preface), Buffer.alloc(9, 0xff), randomBytes(6)]),
+  ],
+  ["a TLS hello inside", Buffer.from("16030100c8010000c40303", "hex")],
+];
+
+/** Writes `input` and half-closes; resolves to what came back when the other side has closed. */
+async function answerTo(socket: Socket, input: string | Buffer): Promise<string> {
+  socket.on("error", () => {});
+  socket.end(input);
+  return readAll(socket);
+}
+
+const kinds: readonly FrontendKind[] = [
+  { protocol: "grpc", transport: "uds" },
+  { protocol: "grpc", transport: "tcp" },
+  { protocol: "connect", transport: "uds" },
+  { protocol: "connect", transport: "tcp" },
+];
+
+describe.each(kinds)("frontend $protocol over $transport", (frontend) => {
+  let scene: Scene;
+  beforeAll(async () => {
+    scene = await Scene.start({ frontend });
+    await scene.startTransfers();
+  });
+  afterEach(() => scene.settle());
+  afterAll(() => scene.stop());
+
+  test.each(inputs)("%s", async (_what, input) => {
+    expect(await answerTo(await scene.socket(), input)).not.toContain("200");
+  });
+
+  test.runIf(frontend.protocol === "grpc")("an HTTP/1.1 request is not answered as one", async () => {
+    const request = "CONNECT 127.0.0.1:80 HTTP/1.1\r\nHost: x\r\n\r\n";
+    expect(await answerTo(await scene.socket(), request)).not.toContain("HTTP/1.1");
+  });
+
+  test.runIf(frontend.protocol === "connect")("the HTTP/2 preface is answered with 400", async () => {
+    expect(await answerTo(await scene.socket(), http2Preface)).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n/);
+  });
+
+  test.runIf(frontend.transport === "tcp")("the same before any TLS", async () => {
+    const { server } = scene.tunnel;
+    if (server.frontend.transport !== "tcp") throw new Error("not over TCP");
+    for (const [, input] of inputs) {
+      const socket = connect(server.frontend.port, server.frontend.host);
+      await once(socket, "connect");
+      await answerTo(socket, input);
+    }
+  });
+});
+
+describe("agent port", () => {
+  let scene: Scene;
+  beforeAll(async () => {
+    scene = await Scene.start();
+    await scene.startTransfers();
+  });
+  afterEach(() => scene.settle());
+  afterAll(() => scene.stop());
+
+  test.each(inputs)("%s inside TLS", async (_what, input) => {
+    await answerTo(await agentSocket(scene.tunnel), input);
+  });
+
+  test.each(inputs)("%s before any TLS", async (_what, input) => {
+    const socket = connect(scene.tunnel.server.agentPort, "127.0.0.1");
+    await once(socket, "connect");
+    await answerTo(socket, input);
+  });
+
+  test("an HTTP/1.1 request is not answered as one", async () => {
+    const socket = await agentSocket(scene.tunnel);
+    expect(await answerTo(socket, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")).not.toContain("HTTP/1.1");
+  });
+
+  test("an agent with broken headers is refused with the contract's text, and the next one is linked", async () => {
+    const session = await scene.agentSession();
+    for (const [headers, text] of [
+      [{}, "expected one agent ID in the context, got []"],
+      [{ agentid: ["a", "b"] }, "expected one agent ID in the context, got [a b]"],
+      [{ agentid: "a", agentidentifiers: ["host=x", "host=y"] }, "expected at most one set of agent identifiers"],
+    ] as const) {
+      const stream = session.open("/AgentService/Connect", headers as Record<string, string>);
+      expect(await stream.rest()).toEqual([]);
+      const { status, message } = await stream.ended;
+      expect(status).toBe(2);
+      expect(message).toContain(text);
+    }
+    await scene.rawAgent();
+  });
+});

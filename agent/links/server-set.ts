@@ -90,6 +90,7 @@ export class ServerSet {
     const { connector, counter, log } = this.#deps;
     const opened = await connector.open({ signal: this.#stopping.signal });
     const { link } = opened;
+    if (this.#stopping.signal.aborted) return link.close(this.#stopping.signal.reason);
     if (this.#links.has(link.server.id)) {
       link.close(new ProxyError("cancelled", "this agent is linked to this server already"));
       log.debug({ server: link.server.id }, "met a server that is linked already");

@@ -70,7 +70,7 @@ describe("a reader that is dead", () => {
   });
 
   it("does not take its neighbours with it", () => {
-    const { clock, stream, stalled, open, fill } = guarded();
+    const { clock, stalled, open, fill } = guarded();
     const [dead, next] = [open(1n), open(2n)];
     fill(dead);
     clock.advance(2_000);

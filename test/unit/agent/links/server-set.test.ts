@@ -1,0 +1,229 @@
+import { describe, expect, it } from "vitest";
+import { Backoff } from "../../../../agent/links/backoff.ts";
+import type { OpenedLink } from "../../../../agent/links/server-connector.ts";
+import { ResponseServerCounter } from "../../../../agent/links/server-count.ts";
+import { ServerSet } from "../../../../agent/links/server-set.ts";
+import { AgentMetrics } from "../../../../agent/metrics.ts";
+import { ProxyError } from "../../../../shared/errors.ts";
+import { silentLog } from "../../../../shared/log.ts";
+import { expose } from "../../../../shared/metrics/registry.ts";
+import { FakeClock } from "../../../support/fake-clock.ts";
+import { FakeServerLink } from "../../../support/fake-server-link.ts";
+import { MetricsPage } from "../../../support/metrics-page.ts";
+import { turn } from "../../../support/turn.ts";
+
+const bye = new ProxyError("shutdown", "the proxy agent is shutting down");
+
+interface Attempt {
+  readonly signal: AbortSignal;
+  readonly resolve: (opened: OpenedLink) => void;
+  readonly reject: (error: Error) => void;
+}
+
+function synced({ syncForever = false } = {}) {
+  const clock = new FakeClock();
+  const metrics = new AgentMetrics({ version: "test" });
+  const attempts: Attempt[] = [];
+  const connector = {
+    open: ({ signal }: { readonly signal: AbortSignal }) =>
+      new Promise<OpenedLink>((resolve, reject) => {
+        attempts.push({ signal, resolve, reject });
+        signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+      }),
+  };
+  const servers = new ServerSet(
+    {
+      clock,
+      log: silentLog,
+      metrics,
+      connector,
+      counter: new ResponseServerCounter(),
+      backoff: new Backoff({ random: () => 0 }, { baseMs: 1_000, capMs: 10_000 }),
+    },
+    { syncForever },
+  );
+  servers.start();
+  return {
+    clock,
+    servers,
+    attempts,
+    /** Answers the attempt under way, and lets the loop go to sleep. */
+    meet: async (link: FakeServerLink) => {
+      attempts.at(-1)?.resolve(link);
+      await turn();
+      return link;
+    },
+    fail: async () => {
+      attempts.at(-1)?.reject(new Error("connection refused"));
+      await turn();
+    },
+    goOn: async (ms: number) => {
+      clock.advance(ms);
+      await turn();
+    },
+    gauge: async (name: string) =>
+      new MetricsPage(await expose(metrics.registry)).sum(`konnectivity_network_proxy_agent_${name}`),
+  };
+}
+
+describe("how many servers it links to", () => {
+  it("is as many different ones as the last new one said there are; each is started", async () => {
+    const { attempts, meet, goOn, servers, gauge, clock } = synced();
+    const first = await meet(new FakeServerLink("a", 2));
+    expect([first.started, servers.size]).toEqual([true, 1]);
+    await goOn(1_000);
+    expect(attempts.length).toBe(2);
+    const second = await meet(new FakeServerLink("b", 2));
+    expect([second.started, servers.size, await gauge("open_server_connections")]).toEqual([true, 2, 2]);
+    await goOn(5_000);
+    expect(attempts.length).toBe(2);
+    expect(await gauge("known_server_count")).toBe(2);
+    await servers.stop(bye);
+    expect(clock.pending).toBe(0);
+  });
+
+  it("does not count one it has already: the new link is closed unused, and the next try comes without back-off", async () => {
+    const { attempts, meet, goOn, servers } = synced();
+    const kept = await meet(new FakeServerLink("a", 2));
+    await goOn(1_000);
+    const again = await meet(new FakeServerLink("a", 3));
+    expect([again.started, again.closedWith?.code, kept.closedWith, servers.size]).toEqual([
+      false,
+      "cancelled",
+      undefined,
+      1,
+    ]);
+    await goOn(1_000);
+    expect(attempts.length).toBe(3);
+    await servers.stop(bye);
+  });
+
+  it("is never enough with sync-forever", async () => {
+    const { attempts, meet, goOn, servers } = synced({ syncForever: true });
+    await meet(new FakeServerLink("a", 1));
+    await goOn(1_000);
+    expect(attempts.length).toBe(2);
+    await servers.stop(bye);
+  });
+
+  it("has one attempt at a time", async () => {
+    const { attempts, goOn, servers } = synced();
+    await goOn(60_000);
+    servers.start();
+    await goOn(60_000);
+    expect(attempts.length).toBe(1);
+    await servers.stop(bye);
+  });
+});
+
+describe("a server that cannot be reached", () => {
+  it("is tried again after waits that grow, and from the shortest after success", async () => {
+    const { attempts, fail, goOn, meet, servers } = synced();
+    for (const waitMs of [1_000, 1_500, 2_250]) {
+      await fail();
+      const before = attempts.length;
+      await goOn(waitMs - 1);
+      expect(attempts.length).toBe(before);
+      await goOn(1);
+      expect(attempts.length).toBe(before + 1);
+    }
+    const link = await meet(new FakeServerLink("a"));
+    link.end(new ProxyError("agent_lost", "lost"));
+    await goOn(1_000);
+    await fail();
+    const before = attempts.length;
+    await goOn(1_000);
+    expect(attempts.length).toBe(before + 1);
+    await servers.stop(bye);
+  });
+});
+
+describe("a link that ends", () => {
+  it("is looked for again", async () => {
+    const { attempts, meet, goOn, servers, gauge } = synced();
+    const link = await meet(new FakeServerLink("a"));
+    link.end(new ProxyError("agent_lost", "lost"));
+    await turn();
+    expect([servers.size, await gauge("open_server_connections")]).toEqual([0, 0]);
+    await goOn(1_000);
+    expect(attempts.length).toBe(2);
+    await servers.stop(bye);
+  });
+
+  it("late does not remove the newer link to the same server", async () => {
+    const { meet, servers, gauge } = synced();
+    const old = await meet(new FakeServerLink("a"));
+    old.goaway();
+    await turn();
+    const newer = await meet(new FakeServerLink("a"));
+    expect([newer.started, servers.size]).toEqual([true, 1]);
+    old.end(new ProxyError("agent_lost", "lost at last"));
+    await turn();
+    expect([servers.size, await gauge("open_server_connections")]).toEqual([1, 1]);
+    await servers.stop(bye);
+    expect(newer.closedWith).toBe(bye);
+  });
+});
+
+describe("a server that goes away", () => {
+  it("keeps its link while another is looked for at once", async () => {
+    const { attempts, meet, servers } = synced();
+    const link = await meet(new FakeServerLink("a"));
+    link.goaway();
+    link.goaway();
+    await turn();
+    expect([servers.size, attempts.length, link.closedWith]).toEqual([0, 2, undefined]);
+    servers.drain();
+    expect(link.state).toBe("draining");
+    await servers.stop(bye);
+    expect(link.closedWith).toBe(bye);
+  });
+});
+
+describe("drain", () => {
+  it("is told to every link, and no other is looked for", async () => {
+    const { attempts, meet, goOn, servers } = synced();
+    const link = await meet(new FakeServerLink("a", 2));
+    servers.drain();
+    expect(link.state).toBe("draining");
+    await goOn(60_000);
+    expect(attempts.length).toBe(1);
+    await servers.stop(bye);
+  });
+
+  it("is told to a link that was being opened", async () => {
+    const { meet, servers } = synced();
+    servers.drain();
+    const link = await meet(new FakeServerLink("a"));
+    expect([link.started, link.state]).toEqual([true, "draining"]);
+    await servers.stop(bye);
+  });
+});
+
+describe("stop", () => {
+  it("while it connects ends the attempt, and the loop", async () => {
+    const { attempts, servers, clock } = synced();
+    await servers.stop(bye);
+    expect(attempts[0]?.signal.reason).toBe(bye);
+    expect(clock.pending).toBe(0);
+  });
+
+  it("while it sleeps ends the sleep, the links and the loop", async () => {
+    const { meet, servers, clock, attempts } = synced();
+    const link = await meet(new FakeServerLink("a"));
+    await servers.stop(bye);
+    await servers.stop(bye);
+    expect(link.closedWith).toBe(bye);
+    expect([servers.size, clock.pending, attempts.length]).toEqual([0, 0, 1]);
+  });
+
+  it("in the turn in which an attempt succeeds leaves no link behind", async () => {
+    const { attempts, servers, clock } = synced();
+    const link = new FakeServerLink("a");
+    attempts[0]?.resolve(link);
+    await servers.stop(bye);
+    expect(link.state).toBe("closed");
+    expect(servers.size).toBe(0);
+    expect(clock.pending).toBe(0);
+  });
+});

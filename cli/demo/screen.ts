@@ -69,8 +69,8 @@ export class Screen {
     const bar = "█".repeat(full) + "░".repeat(barWidth - full);
     const percent = `${Math.floor(fraction * 100)} %`.padStart(5);
     const text = `${indent}${label.padEnd(labelWidth)}${bar} ${percent}   ${rateText(doneBytes, elapsedMs)}`;
-    // A line that wraps could not be written over.
-    this.#terminal.write(`\r\u001b[K${text.slice(0, Math.max(0, (this.#terminal.columns ?? 80) - 1))}`);
+    // A line that wraps could not be written over. A terminal that does not know its width says 0.
+    this.#terminal.write(`\r\u001b[K${text.slice(0, (this.#terminal.columns || lineWidth) - 1)}`);
     this.#barIsUp = true;
   }
 

@@ -13,6 +13,8 @@ const victim: AgentId = "1";
 const survivor: AgentId = "2";
 /** What each download has to move before the kill, and each survivor after it. */
 const stepBytes = 4 * 1024 * 1024;
+/** The kernel tells of a killed process at once; a silence that only a ping would notice takes longer than this. */
+const lossWithinMs = 5_000;
 /** Agents are drawn by lot: so many draws without one of the two do not happen. */
 const downloadsMax = 64;
 const open = "open_endpoint_connections";
@@ -63,7 +65,8 @@ export async function agentLoss(stage: Stage): Promise<void> {
       figure: `${bytesText(totalOf(downloads))}`,
     };
   });
-  await story.tell({ label: "agent-1 killed", expected: "its downloads break off, with an error" }, async (signal) => {
+  const loss = { label: "agent-1 killed", expected: "its downloads break off, with an error", withinMs: lossWithinMs };
+  await story.tell(loss, async (signal) => {
     const killedAt = stage.clock.now();
     tunnel.killAgent(victim);
     const broken = carriedBy(victim);

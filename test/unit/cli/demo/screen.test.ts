@@ -72,10 +72,13 @@ describe("progress", () => {
     expect(written).toHaveLength(10);
   });
 
-  test("never wraps", () => {
-    const { shown, written } = screen({ isTTY: true, columns: 30 });
+  test.each([
+    ["a narrow terminal", 30, 29],
+    ["one that does not know its width", 0, "        down                ██████████░░░░░░░░░░  50 %   0.0 MB/s".length],
+  ])("does not wrap on %s", (_what, columns, length) => {
+    const { shown, written } = screen({ isTTY: true, columns });
     shown.progress("down", progress);
-    expect(written[0]?.replace("\r\u001b[K", "")).toHaveLength(29);
+    expect(written[0]?.replace("\r\u001b[K", "")).toHaveLength(length);
   });
 });
 

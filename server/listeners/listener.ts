@@ -1,5 +1,6 @@
-import { lstatSync, unlinkSync } from "node:fs";
+import { existsSync, lstatSync, unlinkSync } from "node:fs";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
+import { dirname } from "node:path";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import { UsageError } from "../../shared/errors.ts";
 import type { Log } from "../../shared/log.ts";
@@ -117,7 +118,7 @@ function listening(server: Server, where: { host?: string; port?: number; path?:
   const target = where.path === undefined && where.host === "" ? { port: where.port } : where;
   return new Promise((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => {
-      reject(new UsageError(`cannot listen on ${name}: ${reasonOf(error)}`, { cause: error }));
+      reject(new UsageError(`cannot listen on ${name}: ${reasonOf(error, where.path)}`, { cause: error }));
     });
     server.listen({ ...target, backlog }, () => {
       server.removeAllListeners("error");
@@ -127,7 +128,10 @@ function listening(server: Server, where: { host?: string; port?: number; path?:
   });
 }
 
-function reasonOf(error: NodeJS.ErrnoException): string {
+function reasonOf(error: NodeJS.ErrnoException, path: string | undefined): string {
+  // libuv turns the ENOENT of a bind to a path into EACCES, as Windows would have it.
+  if (error.code === "EACCES" && path !== undefined && !existsSync(dirname(path)))
+    return "the directory does not exist";
   switch (error.code) {
     case "EADDRINUSE":
       return "the address is in use; stop what listens there or choose another port or path";
@@ -135,8 +139,6 @@ function reasonOf(error: NodeJS.ErrnoException): string {
       return "permission denied";
     case "EADDRNOTAVAIL":
       return "this machine does not have that address";
-    case "ENOENT":
-      return "the directory does not exist";
     default:
       return error.message;
   }

@@ -66,7 +66,9 @@ export class EndpointDialer {
       this.#lookups -= 1;
       this.#wakeNextLookup();
     });
-    return await abortable(result, signal);
+    const addresses = await abortable(result, signal);
+    if (addresses.length === 0) throw Object.assign(new Error("the name has no address"), { code: "ENOTFOUND" });
+    return addresses;
   }
 
   async #lookupTurn(signal: AbortSignal): Promise<void> {
@@ -78,8 +80,10 @@ export class EndpointDialer {
       this.#waitingLookups.add(wake);
       try {
         await abortable(turn, signal);
-      } finally {
-        this.#waitingLookups.delete(wake);
+      } catch (reason) {
+        // A turn that has come already goes to the next.
+        if (!this.#waitingLookups.delete(wake)) this.#wakeNextLookup();
+        throw reason;
       }
     }
     this.#lookups += 1;
@@ -103,6 +107,8 @@ export class EndpointDialer {
         stopTimer();
         signal.removeEventListener("abort", aborted);
         for (const socket of sockets) if (socket !== winner) socket.destroy();
+        // What becomes of the winner later is its owner's affair, and starts no other attempt.
+        sockets.clear();
       };
       const aborted = () => {
         settle();

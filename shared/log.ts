@@ -53,7 +53,10 @@ function openFile(file: string): DestinationStream {
   }
 }
 
-/** Turns one JSON line into `time LEVEL message key=value`; values that hold spaces or quotes are quoted as JSON. */
+/**
+ * Turns one JSON line into `time LEVEL message key=value`; values that hold spaces, quotes or control characters are quoted as
+ * JSON. Peers choose some of the values, and a person's terminal would obey what it finds there.
+ */
 function textLine(line: string): string {
   const { time, level, msg, err, ...fields } = JSON.parse(line) as Record<string, unknown>;
   const pairs = Object.entries(fields).map(([key, value]) => `${key}=${textValue(value)}`);
@@ -62,6 +65,9 @@ function textLine(line: string): string {
 }
 
 function textValue(value: unknown): string {
-  if (typeof value === "string" && /^[^\s"=]+$/.test(value)) return value;
-  return JSON.stringify(value);
+  if (typeof value === "string" && /^[^\s"=\p{Cc}]+$/u.test(value)) return value;
+  return JSON.stringify(value).replace(/[\u007f-\u009f\u2028\u2029]/g, escaped);
 }
+
+/** JSON itself escapes only the control characters below the space. */
+const escaped = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;

@@ -146,7 +146,10 @@ export class KonnectivityLink implements ServerLink {
       onOverflow: (overflowing) => this.#stallGuard.overflow(overflowing),
       onRelief: (relieved) => this.#stallGuard.relief(relieved),
       onClosing: () => {
-        if (this.#connections.delete(connectId)) this.#packets.send({ type: "CLOSE_RSP", connectId, error: "" });
+        if (!this.#connections.delete(connectId)) return;
+        this.#packets.send({ type: "CLOSE_RSP", connectId, error: "" });
+        // The server forgets the connection with this answer: nothing more comes from it.
+        duplex.deliverClose();
       },
     });
     this.#connections.set(connectId, duplex);

@@ -142,6 +142,8 @@ export class GrpcFrontendStream {
         if (this.#state.name !== "open") return;
         this.#move({ name: "discarding" });
         this.#answerClose(connectId, "");
+        // The client forgets the connection with this answer: nothing more comes from it.
+        duplex.deliverClose();
       },
     });
     this.#move({ name: "open", random, duplex });

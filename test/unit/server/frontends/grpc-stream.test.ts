@@ -181,6 +181,10 @@ describe("a connection", () => {
     duplex.end("good-bye");
     await turn();
     expect(call.taken()).toEqual([data(random, "good-bye"), closeRsp(random)]);
+    // The client forgets the connection with that answer, so this end of it is over too.
+    duplex.resume();
+    await turn();
+    expect(duplex.destroyed).toBe(true);
     call.receive(data(random), closeReq(random));
     expect(call.taken()).toEqual([]);
   });

@@ -44,6 +44,7 @@ export class ProxyAgent {
         keyPair: keyPair === undefined ? undefined : loadKeyPair(keyPair),
         agentId: options.agentId,
         identifiers: options.identifiers,
+        tokenFile: options.tokenFile,
       },
     );
     this.#servers = new ServerSet(

@@ -85,12 +85,8 @@ export const agentFlags = {
     type: "string",
     default: "",
     group: identity,
-    help: "File with the token to present to the server.",
-    status: {
-      kind: "later",
-      sentence:
-        "this version does not present tokens yet; authenticate by certificate with --agent-cert and --agent-key",
-    },
+    help: "File with the token to present to the server, read again for each connection.",
+    status: works,
   },
 
   "sync-interval": {

@@ -25,6 +25,8 @@ export interface AgentOptions {
   readonly agentId: string;
   /** As given: a URL query, sent to servers verbatim. */
   readonly identifiers: string;
+  /** Holds the token to present to servers. */
+  readonly tokenFile: string | undefined;
   readonly server: {
     readonly host: string;
     readonly port: number;
@@ -104,6 +106,7 @@ function toOptions(values: AgentFlagValues, notices: readonly string[]): AgentOp
   return {
     agentId: values["agent-id"],
     identifiers: values["agent-identifiers"],
+    tokenFile: values["service-account-token-path"] === "" ? undefined : values["service-account-token-path"],
     server: {
       host: bareHost(values["proxy-server-host"]),
       port: values["proxy-server-port"],

@@ -1,6 +1,7 @@
 import { systemClock } from "../shared/clock.ts";
 import { serverAdminRoutes, serverHealthRoutes } from "../shared/http/health-routes.ts";
 import { startHttpListener } from "../shared/http/listener.ts";
+import { openKubernetesApi } from "../shared/kubernetes/open-api.ts";
 import { openLog } from "../shared/log.ts";
 import { addProcessMetrics } from "../shared/metrics/registry.ts";
 import { type ExitCode, reportStartFailure, watchDefects, watchSignals } from "../shared/process.ts";
@@ -28,7 +29,8 @@ async function run(options: ServerOptions): Promise<ExitCode> {
   for (const notice of options.notices) log.warn(notice);
   const metrics = new ServerMetrics({ version });
   addProcessMetrics(metrics.registry);
-  const server = new ProxyServer({ clock: systemClock, random: Math.random, log, metrics }, options);
+  const kubernetes = options.kubernetes && (await openKubernetesApi({ clock: systemClock, log }, options.kubernetes));
+  const server = new ProxyServer({ clock: systemClock, random: Math.random, log, metrics, kubernetes }, options);
   const signals = watchSignals();
   const health = await startHttpListener({
     label: "health",
@@ -50,6 +52,7 @@ async function run(options: ServerOptions): Promise<ExitCode> {
   log.info({ signal }, "shutting down");
   await server.stop({ hurry: hurry.signal });
   signals.stop();
+  kubernetes?.close();
   await Promise.all([health.close(), admin.close()]);
   return hurry.signal.aborted ? 1 : 0;
 }

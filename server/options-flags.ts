@@ -8,17 +8,13 @@ const tls = "TLS";
 const kubernetes = "Kubernetes";
 const limits = "Limits";
 
-const tokensLater: FlagStatus = {
-  kind: "later",
-  sentence: "this version does not check agents' tokens yet; authenticate agents by certificate with --cluster-ca-cert",
-};
 const leasesLater: FlagStatus = {
   kind: "later",
   sentence: "this version does not publish leases yet; tell agents the number of servers with --server-count",
 };
-const kubernetesOnly: FlagStatus = {
+const leasesOnly: FlagStatus = {
   kind: "no-op",
-  reason: "it belongs to token authentication and leases, which this version does not have yet",
+  reason: "it belongs to leases, which this version does not have yet",
 };
 
 /** The flags of `proxy-server`. Source: KONNECTIVITY 5.1, and DESIGN 3.6 and 3.10 for our own. */
@@ -115,22 +111,22 @@ export const serverFlags = {
     type: "string",
     default: "",
     group: agents,
-    help: "Namespace that an agent's token must be of; switches token authentication on.",
-    status: tokensLater,
+    help: "Namespace that an agent's token must be of; switches token authentication on, as do the next two.",
+    status: works,
   },
   "agent-service-account": {
     type: "string",
     default: "",
     group: agents,
     help: "Service account that an agent's token must be of.",
-    status: tokensLater,
+    status: works,
   },
   "authentication-audience": {
     type: "string",
     default: "",
     group: agents,
     help: "Audience that an agent's token must be for.",
-    status: tokensLater,
+    status: works,
   },
   "keepalive-time": {
     type: "duration",
@@ -238,31 +234,28 @@ export const serverFlags = {
     default: "",
     group: kubernetes,
     help: "Kubeconfig for token reviews and leases; empty means that of the pod.",
-    status: {
-      kind: "later",
-      sentence: "this version does not call the Kubernetes API yet; leave the flag out",
-    },
+    status: works,
   },
   "kubeconfig-qps": {
     type: "float32",
     default: "0",
     group: kubernetes,
-    help: "Calls a second to the Kubernetes API; 0 means 5.",
-    status: kubernetesOnly,
+    help: "Calls a second to the Kubernetes API; 0 means 100, less than 0 no limit.",
+    status: works,
   },
   "kubeconfig-burst": {
     type: "int",
     default: "0",
     group: kubernetes,
-    help: "Calls at once to the Kubernetes API; 0 means 10.",
-    status: kubernetesOnly,
+    help: "Calls at once to the Kubernetes API; 0 means twice those of a second.",
+    status: works,
   },
   "kube-api-content-type": {
     type: "string",
     default: "application/vnd.kubernetes.protobuf",
     group: kubernetes,
     help: "Content type towards the Kubernetes API.",
-    status: kubernetesOnly,
+    status: { kind: "no-op", reason: "this program speaks JSON with it, which every version of it takes" },
   },
   "enable-lease-controller": {
     type: "bool",
@@ -276,14 +269,14 @@ export const serverFlags = {
     default: "kube-system",
     group: kubernetes,
     help: "Namespace of the leases.",
-    status: kubernetesOnly,
+    status: leasesOnly,
   },
   "lease-label": {
     type: "string",
     default: "k8s-app=konnectivity-server",
     group: kubernetes,
     help: "Labels of the leases, a comma list of key=value.",
-    status: kubernetesOnly,
+    status: leasesOnly,
   },
   ...commonFlags,
 } as const satisfies FlagTable;

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { UsageError } from "../shared/errors.ts";
+import type { KubernetesOptions } from "../shared/kubernetes/open-api.ts";
 import type { LogOptions } from "../shared/log.ts";
 import {
   bareHost,
@@ -16,6 +17,7 @@ import { parseFlags } from "../shared/options/pflag.ts";
 import { flagValuesOf, noticesOf, refuseLaterFlags } from "../shared/options/standing.ts";
 import { usageText } from "../shared/options/usage.ts";
 import { minTlsVersion } from "../shared/tls/policy.ts";
+import type { ExpectedAccount } from "./authentication/token-review.ts";
 import { serverFlags } from "./options-flags.ts";
 import {
   type FrontendMode,
@@ -57,6 +59,10 @@ export interface ServerOptions {
     readonly caFile: string | undefined;
     readonly tls: TlsPolicy;
   };
+  /** Whose tokens agents must present; undefined if they need none. */
+  readonly agentTokens: ExpectedAccount | undefined;
+  /** How to call kube-apiserver; undefined if nothing does. */
+  readonly kubernetes: KubernetesOptions | undefined;
   readonly health: ListenAddress;
   readonly admin: ListenAddress;
   readonly strategies: readonly StrategyName[];
@@ -82,6 +88,8 @@ const clientDialTimeoutMs = 30_000;
 /** grpc-go's keepalive: what 0 stands for, and the shortest interval. Source: KONNECTIVITY 5.4. */
 const unsetKeepaliveMs = 7_200_000;
 const minKeepaliveMs = 1_000;
+/** Enough for the agents of a large cluster to come back within a minute, and no load for kube-apiserver. */
+const unsetQps = 100;
 
 /**
  * Turns a command line (without program name) into what it asks for. Checks the reference's rules first, in its order, then ours.
@@ -96,7 +104,7 @@ export function parseServerOptions(argv: readonly string[], env: NodeJS.ProcessE
   refuseLaterFlags(serverFlags, values);
   validateOwnRules(values);
   const notices = [...noticesOf(serverFlags, explicit), ...logNotices(values), ...securityNotices(values)];
-  return { kind: "run", options: toOptions(values, notices) };
+  return { kind: "run", options: toOptions(values, env, notices) };
 }
 
 const summary =
@@ -114,15 +122,23 @@ function validateOwnRules(values: ServerFlagValues): void {
       "failed to run the frontend server: failed to load X509 key pair: --server-cert and --server-key are required without --uds-name",
     );
   }
-  if (values["cluster-ca-cert"] === "" && !values["allow-unauthenticated-agents"]) {
+  if (!checksAgents(values) && !values["allow-unauthenticated-agents"]) {
     throw new UsageError(
       "whoever reaches the agent port could receive the control plane's connections: ask agents for a certificate with --cluster-ca-cert, " +
-        "or check their tokens with --agent-namespace, --agent-service-account and --authentication-audience (not in this version yet), " +
+        "or check their tokens with --agent-namespace, --agent-service-account and --authentication-audience, " +
         "or accept that with --allow-unauthenticated-agents",
     );
   }
   requireHeaderText("server-id", values["server-id"], idMaxBytes);
   requirePositive("half-close-timeout", values["half-close-timeout"]);
+  if (values["kubeconfig-burst"] < 0) {
+    throw new UsageError(`--kubeconfig-burst must be >= 0, got ${values["kubeconfig-burst"]}`);
+  }
+}
+
+/** Whether an agent has to prove by certificate or token who it is. */
+function checksAgents(values: ServerFlagValues): boolean {
+  return values["cluster-ca-cert"] !== "" || readAgentTokens(values) !== undefined;
 }
 
 function securityNotices(values: ServerFlagValues): readonly string[] {
@@ -131,13 +147,14 @@ function securityNotices(values: ServerFlagValues): readonly string[] {
   if (version === "VersionTLS10" || version === "VersionTLS11") {
     notices.push(`--tls-min-version=${version} lets peers use a TLS version below 1.2, which is insecure (RFC 8996)`);
   }
-  if (values["cluster-ca-cert"] === "") {
+  if (!checksAgents(values)) {
     notices.push("--allow-unauthenticated-agents: any process that reaches the agent port can act as an agent");
   }
   return notices;
 }
 
-function toOptions(values: ServerFlagValues, notices: readonly string[]): ServerOptions {
+function toOptions(values: ServerFlagValues, env: NodeJS.ProcessEnv, notices: readonly string[]): ServerOptions {
+  const agentTokens = readAgentTokens(values);
   const tls = { minVersion: minTlsVersion(values["tls-min-version"]), cipherSuites: values["cipher-suites"] };
   const listen = (name: "server" | "agent" | "health" | "admin") => ({
     host: bareHost(values[`${name}-bind-address`]),
@@ -163,6 +180,8 @@ function toOptions(values: ServerFlagValues, notices: readonly string[]): Server
       caFile: values["cluster-ca-cert"] === "" ? undefined : values["cluster-ca-cert"],
       tls,
     },
+    agentTokens,
+    kubernetes: agentTokens === undefined ? undefined : kubernetesOptions(values, env),
     health: listen("health"),
     admin: listen("admin"),
     strategies: readStrategies(values["proxy-strategies"]),
@@ -174,6 +193,26 @@ function toOptions(values: ServerFlagValues, notices: readonly string[]): Server
     log: readLogOptions(values),
     notices,
     flagValues: flagValuesOf(serverFlags, values, answerFlags),
+  };
+}
+
+/** One of the three flags switches it on, and the rules of the contract see to it that all three are there then. */
+function readAgentTokens(values: ServerFlagValues): ExpectedAccount | undefined {
+  if (values["agent-namespace"] === "") return undefined;
+  return {
+    namespace: values["agent-namespace"],
+    serviceAccount: values["agent-service-account"],
+    audience: values["authentication-audience"],
+  };
+}
+
+function kubernetesOptions(values: ServerFlagValues, env: NodeJS.ProcessEnv): KubernetesOptions {
+  const qps = values["kubeconfig-qps"] || unsetQps;
+  return {
+    kubeconfig: values.kubeconfig,
+    service: { host: env.KUBERNETES_SERVICE_HOST ?? "", port: env.KUBERNETES_SERVICE_PORT ?? "" },
+    qps,
+    burst: values["kubeconfig-burst"] || Math.max(1, Math.ceil(2 * qps)),
   };
 }
 

@@ -1,6 +1,8 @@
 import type { Clock, Random } from "../shared/clock.ts";
 import { ProxyError } from "../shared/errors.ts";
+import type { KubernetesApi } from "../shared/kubernetes/api.ts";
 import type { Log } from "../shared/log.ts";
+import { TokenAuthenticator } from "./authentication/token-authenticator.ts";
 import { Dialer } from "./dialer.ts";
 import { Frontend } from "./frontends/frontend.ts";
 import { AgentListener } from "./links/agent-listener.ts";
@@ -16,6 +18,8 @@ export interface ServerDeps {
   readonly random: Random;
   readonly log: Log;
   readonly metrics: ServerMetrics;
+  /** There whenever `options.kubernetes` is. */
+  readonly kubernetes: KubernetesApi | undefined;
 }
 
 /** The proxy server without its health and admin pages: frontends on one side, agents on the other, the dialer between. */
@@ -41,7 +45,7 @@ export class ProxyServer {
       (frontend) =>
         new Frontend({ ...deps, dialer: this.#dialer }, { ...frontend, keepaliveMs: options.frontendKeepaliveMs }),
     );
-    this.#agents = new AgentListener(shared, options);
+    this.#agents = new AgentListener({ ...shared, authenticator: authenticatorOf(deps, options) }, options);
   }
 
   /** Whether a dial could succeed now; false while it stops. */
@@ -94,4 +98,12 @@ export class ProxyServer {
       });
     });
   }
+}
+
+/** Throws if tokens are to be checked and there is nobody to ask: agents must never be admitted unchecked by mistake. */
+function authenticatorOf(deps: ServerDeps, { agentTokens }: ServerOptions): TokenAuthenticator | undefined {
+  if (agentTokens === undefined) return undefined;
+  const { kubernetes: api } = deps;
+  if (api === undefined) throw new Error("tokens are to be checked, but there is no Kubernetes API");
+  return new TokenAuthenticator({ ...deps, api, wallClock: Date.now }, agentTokens);
 }

@@ -6,6 +6,7 @@ import { connectGrpc } from "../../shared/grpc/client.ts";
 import type { Metadata } from "../../shared/grpc/metadata.ts";
 import type { GrpcClientCall, GrpcClientSession } from "../../shared/grpc/stream.ts";
 import { agentMetadata, parseServerMetadata } from "../../shared/konnectivity/agent-headers.ts";
+import { readToken } from "../../shared/kubernetes/token-file.ts";
 import type { Log } from "../../shared/log.ts";
 import type { CaBundle, KeyPair } from "../../shared/tls/credentials.ts";
 import { version } from "../../shared/version.ts";
@@ -41,6 +42,8 @@ export interface ConnectorOptions {
   readonly keyPair: KeyPair | undefined;
   readonly agentId: string;
   readonly identifiers: string;
+  /** Holds the token to present; read again for each attempt, since tokens are renewed. */
+  readonly tokenFile: string | undefined;
 }
 
 export interface OpenedLink {
@@ -64,11 +67,12 @@ export class ServerConnector {
   /** Rejects with what went wrong, in words for the log; nothing is left open then. `signal` ends the link at any time. */
   async open(options: { readonly signal: AbortSignal }): Promise<OpenedLink> {
     const { clock, log, metrics, onDial } = this.#deps;
+    const { agentId, identifiers, tokenFile } = this.#options;
+    const token = tokenFile === undefined ? {} : { token: readToken(tokenFile) };
     const session = await this.#connect(options.signal);
     try {
-      const { agentId, identifiers } = this.#options;
       const call = session.open(connectPath, {
-        metadata: agentMetadata({ agentId, identifiers }),
+        metadata: agentMetadata({ agentId, identifiers, ...token }),
         signal: options.signal,
       });
       const { serverId, serverCount } = parseServerMetadata(await this.#headers(call));

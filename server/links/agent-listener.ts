@@ -3,12 +3,15 @@ import { TLSSocket } from "node:tls";
 import type { Clock } from "../../shared/clock.ts";
 import { ProxyError } from "../../shared/errors.ts";
 import { GrpcServer } from "../../shared/grpc/server.ts";
-import { GrpcCode } from "../../shared/grpc/status.ts";
+import { GrpcCode, GrpcError, type GrpcStatus } from "../../shared/grpc/status.ts";
 import type { GrpcServerCall, GrpcServerSession } from "../../shared/grpc/stream.ts";
 import { HeaderError, parseAgentMetadata, serverMetadata } from "../../shared/konnectivity/agent-headers.ts";
 import type { Log } from "../../shared/log.ts";
 import { loadCaBundle, loadKeyPair } from "../../shared/tls/credentials.ts";
 import { peerIdentity } from "../../shared/tls/identity.ts";
+import { bearerToken } from "../authentication/bearer-token.ts";
+import type { TokenAuthenticator } from "../authentication/token-authenticator.ts";
+import type { TokenAccount } from "../authentication/token-review.ts";
 import { type Listener, listenTls } from "../listeners/listener.ts";
 import type { ServerMetrics } from "../metrics.ts";
 import type { ServerOptions } from "../options.ts";
@@ -31,6 +34,8 @@ export interface AgentListenerDeps {
   readonly log: Log;
   readonly metrics: ServerMetrics;
   readonly registry: Registry;
+  /** Without one, agents need no token. */
+  readonly authenticator: TokenAuthenticator | undefined;
 }
 
 type Options = Pick<ServerOptions, "agentListener" | "serverId" | "serverCount" | "keepaliveMs">;
@@ -107,7 +112,7 @@ export class AgentListener {
     const { metrics, registry, clock } = this.#deps;
     metrics.grpcConnections.Connect.inc();
     try {
-      const agent = this.#admit(call);
+      const agent = await this.#admit(call);
       const log = this.#deps.log.child({ agent: agent.id, peer: agent.peer });
       const link = new KonnectivityLink({ call, clock, log, metrics }, { agent });
       call.sendHeaders(serverMetadata({ serverId: this.#options.serverId, serverCount: this.#options.serverCount }));
@@ -125,32 +130,57 @@ export class AgentListener {
     }
   }
 
-  /** Throws a HeaderError or a ProxyError. */
-  #admit(call: GrpcServerCall): AgentIdentity {
-    const { registry, metrics } = this.#deps;
-    if (registry.links.size >= linksMax) {
-      metrics.refused("links");
-      throw new ProxyError("over_limit", `this server has ${linksMax} agent links already`);
-    }
+  /** Rejects with a HeaderError, a GrpcError or a ProxyError. */
+  async #admit(call: GrpcServerCall): Promise<AgentIdentity> {
+    this.#requireRoom();
     const { agentId, identifiers } = parseAgentMetadata(call.metadata);
+    const account = await this.#authenticate(call);
+    // Others may have been admitted meanwhile.
+    this.#requireRoom();
     const { socket } = call.session;
     const userAgent = call.metadata.get("user-agent")?.[0];
     return {
       id: agentId,
       identifiers,
-      subject: socket instanceof TLSSocket ? peerIdentity(socket)?.commonName : undefined,
+      subject: account?.username ?? (socket instanceof TLSSocket ? peerIdentity(socket)?.commonName : undefined),
+      nodeName: account?.nodeName,
       peer: call.session.peer,
       userAgent: typeof userAgent === "string" ? userAgent : undefined,
     };
   }
 
-  #refuse(call: GrpcServerCall, error: unknown): void {
-    // A plain Go error is UNKNOWN on the wire: so is what the reference checks in the same place.
-    const { code, message } =
-      error instanceof HeaderError
-        ? { code: GrpcCode.UNKNOWN, message: error.message }
-        : { code: ProxyError.from(error).traits.grpc, message: ProxyError.from(error).message };
-    this.#deps.log.warn({ peer: call.session.peer, reason: message, err: error }, "agent refused");
-    call.finish({ code, message });
+  #requireRoom(): void {
+    const { registry, metrics } = this.#deps;
+    if (registry.links.size < linksMax) return;
+    metrics.refused("links");
+    throw new ProxyError("over_limit", `this server has ${linksMax} agent links already`);
   }
+
+  /** Whose token it is, where tokens are checked. */
+  async #authenticate(call: GrpcServerCall): Promise<TokenAccount | undefined> {
+    const { authenticator } = this.#deps;
+    if (authenticator === undefined) return undefined;
+    const gone = new AbortController();
+    void call.closed.then(() => gone.abort(new ProxyError("cancelled", "the agent left before it was admitted")));
+    const account = await authenticator.authenticate(bearerToken(call.metadata), { signal: gone.signal });
+    gone.signal.throwIfAborted();
+    return account;
+  }
+
+  #refuse(call: GrpcServerCall, error: unknown): void {
+    const status = refusalStatus(error);
+    const level = error instanceof ProxyError ? error.traits.level : "warn";
+    this.#deps.log[level]({ peer: call.session.peer, reason: status.message, err: error }, "agent refused");
+    call.finish(status);
+    // Whoever tries tokens pays for a handshake each time.
+    if (status.code === GrpcCode.UNAUTHENTICATED) call.session.drain();
+  }
+}
+
+function refusalStatus(error: unknown): GrpcStatus {
+  // A plain Go error is UNKNOWN on the wire: so is what the reference checks in the same place.
+  if (error instanceof HeaderError) return { code: GrpcCode.UNKNOWN, message: error.message };
+  if (error instanceof GrpcError) return { code: error.code, message: error.message };
+  const { traits, message } = ProxyError.from(error);
+  return { code: traits.grpc, message };
 }

@@ -4,12 +4,14 @@ import type { ProxyError } from "../../shared/errors.ts";
 import type { AgentIdentifiers } from "../../shared/konnectivity/agent-identifiers.ts";
 import type { LinkState } from "../../shared/lifecycle.ts";
 
-/** Who an agent says it is. The id and the identifiers are claims; `subject` is what its certificate proves. */
+/** Who an agent says it is. The id and the identifiers are claims; its certificate or token proves the rest. */
 export interface AgentIdentity {
   readonly id: string;
   readonly identifiers: AgentIdentifiers;
-  /** Common name of the verified client certificate. */
+  /** Common name of the verified client certificate, or the user name that the reviewed token stands for. */
   readonly subject: string | undefined;
+  /** The node that the reviewed token is bound to. */
+  readonly nodeName: string | undefined;
   /** `host:port` that the agent's connection comes from. */
   readonly peer: string;
   readonly userAgent: string | undefined;

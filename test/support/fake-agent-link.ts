@@ -27,6 +27,7 @@ export class FakeAgentLink implements AgentLink {
       id,
       identifiers: parseAgentIdentifiers(identifiers),
       subject: undefined,
+      nodeName: undefined,
       peer: "192.0.2.7:1234",
       userAgent: undefined,
     };

@@ -204,11 +204,10 @@ describe("a stock manifest of the agent", () => {
   ];
   const token = () => `--service-account-token-path=${file}`;
 
-  it("examples/kind and examples/kubernetes: tokens come later", () => {
-    expect(() => run([...kind(), token()])).toThrow(
-      "--service-account-token-path: this version does not present tokens yet; authenticate by certificate with --agent-cert and --agent-key",
-    );
-    expect(run(kind())).toMatchObject({
+  it("examples/kind and examples/kubernetes: the agent presents a token", () => {
+    expect(run(kind()).tokenFile).toBeUndefined();
+    expect(run([...kind(), token()])).toMatchObject({
+      tokenFile: file,
       identifiers: "ipv4=10.0.0.7",
       server: { host: "konnectivity-server.kube-system.svc.cluster.local" },
       syncIntervalMs: 5_000,

@@ -37,6 +37,8 @@ describe("server options", () => {
       serverCount: 1,
       frontends: [{ mode: "grpc", listen: { kind: "tcp", host: "", port: 8090, keyPair, caFile: file, tls } }],
       agentListener: { host: "", port: 8091, keyPair, caFile: file, tls },
+      agentTokens: undefined,
+      kubernetes: undefined,
       health: { host: "", port: 8092 },
       admin: { host: "127.0.0.1", port: 8095 },
       strategies: ["default"],
@@ -134,12 +136,12 @@ describe("server options", () => {
       "--tls-min-version=VersionTLS11",
       "--xfr-channel-size=10",
       "--warn-on-channel-limit",
-      "--kubeconfig-qps=50",
+      "--kube-api-content-type=application/json",
     ]);
     expect(notices).toEqual([
       "--xfr-channel-size has no effect: queues are bounded in bytes",
       expect.stringMatching(/^--warn-on-channel-limit is deprecated: /),
-      expect.stringMatching(/^--kubeconfig-qps has no effect: /),
+      expect.stringMatching(/^--kube-api-content-type has no effect: /),
       expect.stringMatching(/^--tls-min-version=VersionTLS11 .* insecure/),
       expect.stringMatching(/^--allow-unauthenticated-agents: /),
     ]);
@@ -158,6 +160,24 @@ describe("server options", () => {
     expect(run([...without("cluster-ca-cert"), "--allow-unauthenticated-agents"]).agentListener.caFile).toBeUndefined();
   });
 
+  it("call kube-apiserver where tokens are checked, and not otherwise", () => {
+    const tokens = ["--agent-namespace=ns", "--agent-service-account=sa", "--authentication-audience=aud"];
+    const argv = [...base, "--cluster-ca-cert=", ...tokens];
+    const options = run(argv, { KUBERNETES_SERVICE_HOST: "10.0.0.1", KUBERNETES_SERVICE_PORT: "443" });
+    expect(options).toMatchObject({
+      agentListener: { caFile: undefined },
+      agentTokens: { namespace: "ns", serviceAccount: "sa", audience: "aud" },
+      kubernetes: { kubeconfig: "", service: { host: "10.0.0.1", port: "443" }, qps: 100, burst: 200 },
+      notices: [],
+    });
+    const kubeconfig = [`--kubeconfig=${file}`, "--kubeconfig-qps=0.25", "--kubeconfig-burst=7"];
+    const service = { host: "", port: "" };
+    expect(run([...argv, ...kubeconfig]).kubernetes).toEqual({ kubeconfig: file, service, qps: 0.25, burst: 7 });
+    expect(run([...argv, "--kubeconfig-qps=0.25"]).kubernetes).toMatchObject({ qps: 0.25, burst: 1 });
+    expect(run([...argv, "--kubeconfig-qps=-1"]).kubernetes).toMatchObject({ qps: -1, burst: 1 });
+    expect(run([...base, ...kubeconfig]).kubernetes).toBeUndefined();
+  });
+
   it.each([
     ["--server-id=a\nb", "--server-id must be printable ASCII of at most 253 bytes"],
     [`--server-id=${"a".repeat(254)}`, "--server-id must be printable ASCII of at most 253 bytes"],
@@ -165,7 +185,7 @@ describe("server options", () => {
     ["--log-format=xml", '--log-format must be json or text, got "xml"'],
     ["--enable-profiling", "--enable-profiling: this version has no profiling endpoints yet; leave the flag out"],
     ["--enable-lease-controller", "--enable-lease-controller: this version does not publish leases yet; "],
-    [`--kubeconfig=${file}`, "--kubeconfig: this version does not call the Kubernetes API yet; "],
+    ["--kubeconfig-burst=-1", "--kubeconfig-burst must be >= 0, got -1"],
     ["--sever-port=1", "unknown flag: --sever-port (did you mean --server-port?)"],
   ])("refuse %j", (flag, text) => {
     expect(() => run([...base, flag])).toThrow(UsageError);
@@ -206,11 +226,17 @@ describe("a stock manifest of the server", () => {
   ];
   const open = "--allow-unauthenticated-agents";
 
-  it("examples/kind: token authentication comes later", () => {
-    expect(() => run([...kind, ...tokenFlags])).toThrow(
-      "--agent-namespace: this version does not check agents' tokens yet; authenticate agents by certificate with --cluster-ca-cert",
-    );
-    const options = run([...kind, open]);
+  it("examples/kind: agents are authenticated by token", () => {
+    const options = run([...kind, ...tokenFlags]);
+    expect(options).toMatchObject({
+      agentListener: { caFile: undefined },
+      agentTokens: {
+        namespace: "kube-system",
+        serviceAccount: "konnectivity-agent",
+        audience: "system:konnectivity-server",
+      },
+      kubernetes: { kubeconfig: file },
+    });
     expect(options.frontends[0]?.listen).toMatchObject({ kind: "uds" });
     expect(options.log).toMatchObject({ file: undefined, stderr: true });
     expect(options.notices).toContain(
@@ -227,8 +253,7 @@ describe("a stock manifest of the server", () => {
 
   it("e2e: the last of two modes wins, and an empty admin address means all", () => {
     const args = [...kind, "--admin-port=8095", "--admin-bind-address=", "--server-count=4", "--mode=http-connect"];
-    expect(() => run([...args, ...tokenFlags])).toThrow("--agent-namespace: ");
-    expect(run([...args, open])).toMatchObject({
+    expect(run([...args, ...tokenFlags])).toMatchObject({
       serverCount: 4,
       frontends: [{ mode: "http-connect" }],
       admin: { host: "", port: 8095 },
@@ -237,8 +262,10 @@ describe("a stock manifest of the server", () => {
 
   it("examples/kubernetes: the log goes to the file", () => {
     const args = [...kind, "--logtostderr=false", "--mode=http-connect"];
-    expect(() => run([...args, ...tokenFlags])).toThrow("--agent-namespace: ");
-    expect(run([...args, open]).log).toMatchObject({ file: "/var/log/konnectivity-server.log", stderr: false });
+    expect(run([...args, ...tokenFlags]).log).toMatchObject({
+      file: "/var/log/konnectivity-server.log",
+      stderr: false,
+    });
   });
 
   it("README: mTLS on both sides, without Kubernetes", () => {

@@ -46,8 +46,8 @@ export class AgentListener {
   readonly #options: Options;
   readonly #grpc: GrpcServer;
   readonly #sockets = new Set<Socket>();
-  /** Sessions with a link; a session without one is closed after the admission time. */
-  readonly #admitted = new WeakSet<GrpcServerSession>();
+  /** How many links each session has; one that stays without is closed. */
+  readonly #admitted = new WeakMap<GrpcServerSession, number>();
   #listener: Listener | undefined;
 
   constructor(deps: AgentListenerDeps, options: Options) {
@@ -100,12 +100,19 @@ export class AgentListener {
     socket.once("close", () => this.#sockets.delete(socket));
     socket.on("error", (error) => this.#deps.log.debug({ err: error }, "agent socket failed"));
     const session = this.#grpc.accept(socket);
-    this.#deps.clock.after(admissionTimeoutMs, () => {
-      if (this.#admitted.has(session) || socket.destroyed) return;
+    this.#limitAdmission(session, socket);
+  }
+
+  /** Closes a session that has no link when the admission time is over: counted from now, and again from the end of each link. */
+  #limitAdmission(session: GrpcServerSession, socket: Socket): void {
+    const cancel = this.#deps.clock.after(admissionTimeoutMs, () => {
+      socket.off("close", cancel);
+      if (this.#admitted.has(session)) return;
       this.#deps.metrics.refused("admission_time");
       this.#deps.log.info({ peer: session.peer }, "agent connection closed: no agent stream within 10 s");
       session.abort("no agent stream within 10 s");
     });
+    socket.once("close", cancel);
   }
 
   async #serve(call: GrpcServerCall): Promise<void> {
@@ -116,18 +123,29 @@ export class AgentListener {
       const log = this.#deps.log.child({ agent: agent.id, peer: agent.peer });
       const link = new KonnectivityLink({ call, clock, log, metrics }, { agent });
       call.sendHeaders(serverMetadata({ serverId: this.#options.serverId, serverCount: this.#options.serverCount }));
-      this.#admitted.add(call.session);
+      this.#linked(call.session, 1);
       const ended = link.run();
       registry.add(link);
       log.info({ subject: agent.subject, userAgent: agent.userAgent }, "agent linked");
       const status = await ended;
       registry.remove(link);
+      this.#linked(call.session, -1);
       log.info({ status: status.code, reason: status.message }, "agent link ended");
     } catch (error) {
       this.#refuse(call, error);
     } finally {
       metrics.grpcConnections.Connect.dec();
     }
+  }
+
+  #linked(session: GrpcServerSession, change: 1 | -1): void {
+    const links = (this.#admitted.get(session) ?? 0) + change;
+    if (links > 0) {
+      this.#admitted.set(session, links);
+      return;
+    }
+    this.#admitted.delete(session);
+    if (!session.socket.destroyed) this.#limitAdmission(session, session.socket);
   }
 
   /** Rejects with a HeaderError, a GrpcError or a ProxyError. */

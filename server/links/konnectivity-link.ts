@@ -15,6 +15,8 @@ import type { AgentIdentity, AgentLink, LinkedConnection } from "./link.ts";
 
 /** What one connection may have queued towards its frontend when its next packet comes. */
 const queueMaxBytes = 1024 * 1024;
+/** Dials and connections together, and among them connections for whose CLOSE_RSP is still waited. */
+const connectionsMax = 10_000;
 
 interface PendingDial {
   readonly resolve: (connection: LinkedConnection) => void;
@@ -96,6 +98,10 @@ export class KonnectivityLink implements AgentLink {
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason);
       if (this.#state === "closed") return reject(new ProxyError("agent_lost", "the link to the agent is closed"));
+      if (this.#pending.size + this.#connections.size >= connectionsMax) {
+        this.#metrics.refused("agent_connections");
+        return reject(new ProxyError("over_limit", `the agent has ${connectionsMax} connections already`));
+      }
       if (this.#pending.has(order.id)) {
         return reject(new ProxyError("protocol", "another dial with this id is waiting at the agent"));
       }

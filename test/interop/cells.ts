@@ -1,6 +1,7 @@
-import type { FrontendKind, Implementation } from "../support/processes.ts";
+import { type FrontendKind, type Implementation, type Reference, referenceVersions } from "../support/processes.ts";
+import { apiserverVersions, type ClientProgram } from "./client-programs.ts";
 
-/** How much a cell is put through. */
+/** How much a cell of the full suite is put through. */
 export interface Sizes {
   /** Bytes of each transfer, shared by its connections. */
   readonly transferBytes: number;
@@ -9,14 +10,16 @@ export interface Sizes {
   readonly banners: number;
 }
 
-/** Who stands where. */
+/** Who stands where: one combination of the matrix. */
 export interface Pairing {
   readonly server: Implementation;
   readonly agent: Implementation;
   readonly frontend: FrontendKind;
+  /** The usual one if left out. */
+  readonly client?: ClientProgram;
 }
 
-/** One combination of the matrix. */
+/** A pairing that goes through the full suite. */
 export interface Cell extends Pairing {
   readonly sizes: Sizes;
   /** Why banners may be lost here; without a reason none may. */
@@ -33,6 +36,9 @@ const grpcUds: FrontendKind = { protocol: "grpc", transport: "uds" };
 const grpcTcp: FrontendKind = { protocol: "grpc", transport: "tcp" };
 const connectUds: FrontendKind = { protocol: "connect", transport: "uds" };
 const connectTcp: FrontendKind = { protocol: "connect", transport: "tcp" };
+const frontends = [grpcUds, grpcTcp, connectUds, connectTcp];
+/** Those that kube-apiserver can reach. */
+const apiserverFrontends = [grpcUds, connectUds, connectTcp];
 
 // The Go client's own race: data that comes close behind the DIAL_RSP it answers with CLOSE_REQ, because the dialing
 // goroutine has not registered the connection yet. Source: KONNECTIVITY.md 9.3, C1
@@ -61,8 +67,49 @@ export const curlPairings: readonly Pairing[] = [hawser, reference].flatMap((pai
   { ...pair, frontend: connectUds },
 ]);
 
-export const nameOf = ({ server, agent, frontend }: Pairing) =>
-  `${server} server, ${agent} agent, ${frontend.protocol}/${frontend.transport}`;
+const references = referenceVersions.map((version): Reference => `reference-${version}`);
+
+/**
+ * Either half of an installation of any version may be replaced; each version with itself is the control. The newest first,
+ * as run.mjs builds them.
+ */
+export const matrix: readonly Pairing[] = [
+  ...frontends.map((frontend) => ({ ...hawser, frontend })),
+  ...references.toReversed().flatMap((version) =>
+    frontends.flatMap((frontend) => [
+      { server: hawser.server, agent: version, frontend },
+      { server: version, agent: hawser.agent, frontend },
+      { server: version, agent: version, frontend },
+    ]),
+  ),
+];
+
+/** Every version of kube-apiserver's own client before Hawser, and the newest before the newest reference as the control. */
+export const apiserverCells: readonly Pairing[] = apiserverFrontends.flatMap((frontend) => [
+  ...apiserverVersions.map((version) => ({ ...hawser, frontend, client: `apiserver-${version}` as const })),
+  { ...reference, frontend, client: "apiserver-v0.36.0" as const },
+]);
+
+export const reusableCells: readonly Pairing[] = [hawser, reference].map((pair) => ({
+  ...pair,
+  frontend: grpcUds,
+  client: "konnectivity-client-v0.37.0",
+}));
+
+export const everyPairing: readonly Pairing[] = [
+  ...matrix,
+  ...apiserverCells,
+  ...reusableCells,
+  ...hawserCells,
+  ...mixedCells,
+  ...referenceCells,
+  ...curlPairings,
+];
+
+export function nameOf({ server, agent, frontend, client }: Pairing): string {
+  const name = `${server} server, ${agent} agent, ${frontend.protocol}/${frontend.transport}`;
+  return client === undefined ? name : `${name}, ${client}`;
+}
 
 /**
  * Whether the run includes a pairing: HAWSER_INTEROP_ONLY, if set, holds parts of names, separated by semicolons.
@@ -71,7 +118,7 @@ export const nameOf = ({ server, agent, frontend }: Pairing) =>
 export function isWanted(pairing: Pairing): boolean {
   const { HAWSER_INTEROP_ONLY: only = "" } = process.env;
   const parts = only.split(";").map((part) => part.trim());
-  const names = [...hawserCells, ...mixedCells, ...referenceCells, ...curlPairings].map(nameOf);
+  const names = [...new Set(everyPairing.map(nameOf))];
   const unknown = parts.find((part) => !names.some((name) => name.includes(part)));
   if (unknown !== undefined) {
     throw new Error(`HAWSER_INTEROP_ONLY: "${unknown}" is part of no name; there are:\n${names.join("\n")}`);

@@ -4,6 +4,10 @@ interface Addresses {
   readonly echo: string;
   readonly transfer: string;
   readonly banner: string;
+  /** Sends the bytes that it is asked for, then closes. */
+  readonly closing: string;
+  /** Never answers a connect, as behind a firewall that drops. */
+  readonly unanswering: string;
 }
 
 interface Counts {

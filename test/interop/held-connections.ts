@@ -1,4 +1,5 @@
 import type { Tunnel } from "../support/tunnel.ts";
+import { type ClientProgram, usualClient } from "./client-programs.ts";
 import { frontendArgs, TunnelClient } from "./tunnel-client.ts";
 
 interface Ended {
@@ -23,12 +24,14 @@ export class HeldConnections {
   }
 
   /** Resolves when all of them are open. */
-  static async open(tunnel: Tunnel, target: string, count: number): Promise<HeldConnections> {
-    const client = await TunnelClient.start("hold", [
-      ...frontendArgs(tunnel),
-      `--target=${target}`,
-      `--connections=${count}`,
-    ]);
+  static async open(
+    tunnel: Tunnel,
+    target: string,
+    count: number,
+    program: ClientProgram = usualClient,
+  ): Promise<HeldConnections> {
+    const args = [...frontendArgs(tunnel, program), `--target=${target}`, `--connections=${count}`];
+    const client = await TunnelClient.start("hold", args, program);
     await client.waitFor<{ readonly connections: number }>("connections", 0);
     return new HeldConnections(client);
   }

@@ -3,7 +3,7 @@
 import { spawn } from "node:child_process";
 import { requireGo } from "../../dist/test/support/go.js";
 
-const modules = ["test/interop/client", "test/interop/reference-v0.36.0"];
+const modules = ["test/interop/konnectivity-client-v0.36.0", "test/interop/reference-v0.36.0"];
 try {
   for (const module of modules) await requireGo(module);
 } catch (error) {
@@ -12,5 +12,8 @@ try {
   process.exit(77);
 }
 // One file at a time: each of them keeps both ends of a tunnel busy.
-const args = ["vitest", "run", "--project", "interop", "--no-file-parallelism", ...process.argv.slice(2)];
+const given = process.argv.slice(2);
+const reporters = given.some((arg) => arg.startsWith("--reporter")) ? [] : ["--reporter=default"];
+const matrix = "--reporter=./test/interop/matrix-reporter.ts";
+const args = ["vitest", "run", "--project", "interop", "--no-file-parallelism", ...reporters, matrix, ...given];
 spawn("npx", args, { stdio: "inherit" }).on("close", (code) => process.exit(code ?? 1));

@@ -1,8 +1,10 @@
+import { writeFileSync } from "node:fs";
 import { createInterface, type Interface } from "node:readline";
-import { buildGo } from "../support/go.ts";
 import { ManagedProcess } from "../support/managed-process.ts";
 import type { Tunnel } from "../support/tunnel.ts";
 import { until } from "../support/until.ts";
+import { buildClient, type ClientProgram, isApiserver, usualClient } from "./client-programs.ts";
+import { egressConfiguration } from "./egress-configuration.ts";
 
 export interface TransferResult {
   readonly bytesUp: number;
@@ -46,7 +48,17 @@ export interface Outcome<T> {
   readonly error?: string;
 }
 
-/** The Go program in client/, as a process whose JSON lines can be waited for. */
+/** What the dial of one target came to, beside an error if it failed. */
+export interface DialResult {
+  readonly seconds: number;
+}
+
+export interface ReadToEndResult {
+  readonly connections: number;
+  readonly complete: number;
+}
+
+/** A program built on client/, as a process whose JSON lines can be waited for. */
 export class TunnelClient {
   readonly process: ManagedProcess;
   readonly #events: unknown[] = [];
@@ -59,9 +71,13 @@ export class TunnelClient {
   }
 
   /** Builds the program if need be. Rejects with GoMissing without Go. */
-  static async start(command: string, args: readonly string[] = []): Promise<TunnelClient> {
-    const file = await buildGo({ moduleDir: "test/interop/client", package: ".", out: "tunnel-client" });
-    return new TunnelClient(new ManagedProcess(`tunnel-client ${command}`, { file, args: [command, ...args] }));
+  static async start(
+    command: string,
+    args: readonly string[] = [],
+    program: ClientProgram = usualClient,
+  ): Promise<TunnelClient> {
+    const file = await buildClient(program);
+    return new TunnelClient(new ManagedProcess(`${program} ${command}`, { file, args: [command, ...args] }));
   }
 
   send(line: string): void {
@@ -94,8 +110,13 @@ export class TunnelClient {
 }
 
 /** Runs a subcommand through the tunnel's frontend to its end, whatever that is. */
-export async function tryClient<T>(tunnel: Tunnel, command: string, args: readonly string[]): Promise<Outcome<T>> {
-  const client = await TunnelClient.start(command, [...frontendArgs(tunnel), ...args]);
+export async function tryClient<T>(
+  tunnel: Tunnel,
+  command: string,
+  args: readonly string[],
+  program: ClientProgram = usualClient,
+): Promise<Outcome<T>> {
+  const client = await TunnelClient.start(command, [...frontendArgs(tunnel, program), ...args], program);
   try {
     return await client.outcome<T>();
   } finally {
@@ -104,18 +125,28 @@ export async function tryClient<T>(tunnel: Tunnel, command: string, args: readon
 }
 
 /** Runs a subcommand through the tunnel's frontend; rejects with its error if it fails. */
-export async function runClient<T>(tunnel: Tunnel, command: string, args: readonly string[]): Promise<T> {
-  const { ok, result, error } = await tryClient<T>(tunnel, command, args);
+export async function runClient<T>(
+  tunnel: Tunnel,
+  command: string,
+  args: readonly string[],
+  program: ClientProgram = usualClient,
+): Promise<T> {
+  const { ok, result, error } = await tryClient<T>(tunnel, command, args, program);
   if (!ok || result === undefined) {
-    throw new Error(`tunnel-client ${command}: ${error}\n${tunnel.describe()}`);
+    throw new Error(`${program} ${command}: ${error}\n${tunnel.describe()}`);
   }
   return result;
 }
 
-/** The client's flags for reaching the tunnel's frontend. */
-export function frontendArgs({ server, kind, workspace }: Tunnel): string[] {
-  const { frontend } = server;
-  const { client, frontendCa } = workspace.certificates;
+/** The program's flags for reaching the tunnel's frontend. For an egress selector it writes a file into the tunnel's folder. */
+export function frontendArgs(tunnel: Tunnel, program: ClientProgram = usualClient): string[] {
+  if (isApiserver(program)) {
+    const path = tunnel.workspace.path("egress.json");
+    writeFileSync(path, JSON.stringify(egressConfiguration(tunnel)));
+    return ["--proto=egress", `--egress-config=${path}`];
+  }
+  const { frontend } = tunnel.server;
+  const { client, frontendCa } = tunnel.workspace.certificates;
   const where =
     frontend.transport === "uds"
       ? [`--uds=${frontend.path}`]
@@ -125,5 +156,5 @@ export function frontendArgs({ server, kind, workspace }: Tunnel): string[] {
           `--key=${client.key}`,
           `--ca=${frontendCa}`,
         ];
-  return [`--proto=${kind.protocol}`, ...where];
+  return [`--proto=${program === "konnectivity-client-v0.37.0" ? "reusable" : tunnel.kind.protocol}`, ...where];
 }

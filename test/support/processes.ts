@@ -9,7 +9,11 @@ import { repositoryRoot } from "./repository-root.ts";
 import { until } from "./until.ts";
 import type { Workspace } from "./workspace.ts";
 
-export type Implementation = "hawser" | "reference-v0.36.0";
+/** The versions whose server and agent can be built as Go modules, oldest first. Source: KONNECTIVITY.md 13 */
+export const referenceVersions = ["v0.30.3", "v0.34.0", "v0.36.0"] as const;
+
+export type Reference = `reference-${(typeof referenceVersions)[number]}`;
+export type Implementation = "hawser" | Reference;
 
 export interface FrontendKind {
   readonly protocol: "grpc" | "connect";
@@ -40,19 +44,26 @@ export interface AgentStart {
 const host = "127.0.0.1";
 const startWithinMs = 20_000;
 
+/** Where a half answers about itself. */
+interface StatusPorts {
+  readonly health: number;
+  /** The same but for v0.30.3, whose server has its metrics on the admin listener. */
+  readonly metrics: number;
+}
+
 /** A running proxy-server or proxy-agent with its health listener. */
 export class ProxyProcess extends ManagedProcess {
-  readonly #healthPort: number;
+  readonly #ports: StatusPorts;
   readonly #metricPrefix: string;
 
-  constructor(half: "server" | "agent", name: string, command: Command, healthPort: number) {
+  constructor(half: "server" | "agent", name: string, command: Command, ports: StatusPorts) {
     super(name, command);
-    this.#healthPort = healthPort;
+    this.#ports = ports;
     this.#metricPrefix = `konnectivity_network_proxy_${half}_`;
   }
 
   async metrics(): Promise<MetricsPage> {
-    const { status, body } = await this.get("/metrics");
+    const { status, body } = await this.#get(this.#ports.metrics, "/metrics");
     if (status !== 200) throw new Error(`${this.name}: /metrics answered ${status}`);
     return new MetricsPage(body);
   }
@@ -71,10 +82,14 @@ export class ProxyProcess extends ManagedProcess {
     return { withinMs: startWithinMs, signal: this.gone, describe: () => this.describe() };
   }
 
-  /** Each request has a connection of its own, so that none stays open in the counted descriptors. */
   get(path: string): Promise<{ readonly status: number; readonly body: string }> {
+    return this.#get(this.#ports.health, path);
+  }
+
+  /** Each request has a connection of its own, so that none stays open in the counted descriptors. */
+  #get(port: number, path: string): Promise<{ readonly status: number; readonly body: string }> {
     return new Promise((resolve, reject) => {
-      const request = get({ host, port: this.#healthPort, path, agent: false }, (response) => {
+      const request = get({ host, port, path, agent: false }, (response) => {
         let body = "";
         response.setEncoding("utf8");
         response.on("data", (text: string) => {
@@ -92,8 +107,13 @@ export class ProxyServer extends ProxyProcess {
   readonly frontend: FrontendAddress;
   readonly agentPort: number;
 
-  constructor(name: string, command: Command, ports: { health: number; agent: number }, frontend: FrontendAddress) {
-    super("server", name, command, ports.health);
+  constructor(
+    name: string,
+    command: Command,
+    ports: StatusPorts & { readonly agent: number },
+    frontend: FrontendAddress,
+  ) {
+    super("server", name, command, ports);
     this.agentPort = ports.agent;
     this.frontend = frontend;
   }
@@ -130,7 +150,8 @@ export async function startServer(start: ServerStart): Promise<ProxyServer> {
     `--admin-port=${ports.admin}`,
     ...(start.flags ?? []),
   ]);
-  const server = new ProxyServer(`${implementation} server`, command, ports, frontend);
+  const metrics = implementation === "reference-v0.30.3" ? ports.admin : ports.health;
+  const server = new ProxyServer(`${implementation} server`, command, { ...ports, metrics }, frontend);
   return orStop(server, async () => {
     await server.answersOk("/healthz");
     await until(`${server.name}: frontend accepts`, () => accepts(frontend), server.withinStart());
@@ -157,7 +178,8 @@ export async function startAgent(start: AgentStart): Promise<ProxyProcess> {
     `--admin-server-port=${await freePort()}`,
     ...(start.flags ?? []),
   ]);
-  const agent = new ProxyProcess("agent", `${implementation} agent ${agentId}`, command, healthPort);
+  const ports = { health: healthPort, metrics: healthPort };
+  const agent = new ProxyProcess("agent", `${implementation} agent ${agentId}`, command, ports);
   return orStop(agent, () => agent.answersOk("/readyz"));
 }
 
@@ -165,15 +187,15 @@ async function commandOf(implementation: Implementation, half: "server" | "agent
   if (implementation === "hawser") {
     return { file: process.execPath, args: [join(repositoryRoot, "dist", half, "bin.js"), ...args] };
   }
-  return { file: await buildReference(half), args };
+  return { file: await buildReference(implementation, half), args };
 }
 
 /** Resolves to the path of the reference's binary. */
-export function buildReference(half: "server" | "agent"): Promise<string> {
+export function buildReference(reference: Reference, half: "server" | "agent"): Promise<string> {
   return buildGo({
-    moduleDir: "test/interop/reference-v0.36.0",
+    moduleDir: `test/interop/${reference}`,
     package: `sigs.k8s.io/apiserver-network-proxy/cmd/${half}`,
-    out: `reference-v0.36.0-proxy-${half}`,
+    out: `${reference}-proxy-${half}`,
   });
 }
 

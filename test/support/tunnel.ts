@@ -74,9 +74,13 @@ export class Tunnel {
 
   /** Resolves when exactly so many agents are ready at the server. */
   async serverCounts(agentCount: number): Promise<void> {
+    const count = () =>
+      this.serverImplementation === "reference-v0.30.3"
+        ? this.server.metric("ready_backend_connections")
+        : this.server.metric("ready_backends", { proxy_strategy: "default" });
     await until(
       `${this.server.name}: ${agentCount} agents ready`,
-      async () => (await this.server.metric("ready_backends", { proxy_strategy: "default" })) === agentCount,
+      async () => (await count()) === agentCount,
       this.server.withinStart(),
     );
   }

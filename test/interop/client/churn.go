@@ -1,4 +1,4 @@
-package main
+package client
 
 import (
 	"bytes"
@@ -26,7 +26,7 @@ type churnResult struct {
 }
 
 type churn struct {
-	through dialer
+	through Dialer
 	target  string
 	seed    uint64
 	// cancelFraction is the share of dials that are cancelled.
@@ -87,14 +87,14 @@ func (c *churn) one(index int) {
 	ctx, cancel := context.WithTimeout(context.Background(), 40*time.Second)
 	defer cancel()
 	cancelling := random.Float64() < c.cancelFraction
-	how := abandonment(random.IntN(2))
+	how := Abandonment(random.IntN(2))
 	if cancelling {
 		// Up to a little more than a dial takes, so that some cancellations come too late.
 		timer := time.AfterFunc(time.Duration(random.Float64()*1.2*float64(c.dialNanos.Load())), cancel)
 		defer timer.Stop()
 	}
 	began := time.Now()
-	conn, err := c.through.dial(ctx, c.target, how)
+	conn, err := c.through.Dial(ctx, c.target, how)
 	if err == nil {
 		average := c.dialNanos.Load()
 		c.dialNanos.Store(average + (int64(time.Since(began))-average)/16)

@@ -1,4 +1,4 @@
-package main
+package client
 
 import (
 	"bufio"
@@ -10,6 +10,15 @@ import (
 	"net/http"
 )
 
+// NewConnectDialer makes dialers of kind "connect".
+func NewConnectDialer(f Frontend) (Dialer, error) {
+	tlsConfig, err := f.TLS()
+	if err != nil {
+		return nil, err
+	}
+	return connectDialer{uds: f.UDS, tcp: f.TCP, tls: tlsConfig}, nil
+}
+
 // connectDialer speaks HTTP CONNECT with kube-apiserver's request and kube-apiserver's strictness: status 200, and not
 // one byte behind the response head.
 type connectDialer struct {
@@ -17,7 +26,7 @@ type connectDialer struct {
 	tls      *tls.Config
 }
 
-func (d connectDialer) dial(ctx context.Context, target string, _ abandonment) (net.Conn, error) {
+func (d connectDialer) Dial(ctx context.Context, target string, _ Abandonment) (net.Conn, error) {
 	conn, err := d.open(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("reach proxy: %w", err)

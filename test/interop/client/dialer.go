@@ -1,4 +1,4 @@
-package main
+package client
 
 import (
 	"context"
@@ -12,76 +12,75 @@ import (
 	"time"
 )
 
-// A dialer opens one connection through the proxy to a target "host:port". Cancelling ctx abandons the dial in the
+// A Dialer opens one connection through the proxy to a target "host:port". Cancelling ctx abandons the dial in the
 // way that kind allows; once Dial has returned, ctx has no further effect on the connection.
-type dialer interface {
-	dial(ctx context.Context, target string, how abandonment) (net.Conn, error)
+type Dialer interface {
+	Dial(ctx context.Context, target string, how Abandonment) (net.Conn, error)
 }
 
-// abandonment says what a cancelled dial does. A CONNECT dial knows one way only: it closes its socket.
-type abandonment int
+// Abandonment says what a cancelled dial does. It matters to a dialer that knows more ways than one.
+type Abandonment int
 
 const (
-	abandonRequest abandonment = iota // the dial alone: the client library sends DIAL_CLS, then drops its stream
-	abandonTunnel                     // the whole stream at once: RST_STREAM, as a reusable tunnel does
+	AbandonRequest Abandonment = iota // the dial alone: the client library sends DIAL_CLS, then drops its stream
+	AbandonTunnel                     // the whole stream at once: RST_STREAM, as a reusable tunnel does
 )
 
-// frontend is where the proxy server listens and what it speaks there.
-type frontend struct {
-	uds, tcp, cert, key, ca, protocol *string
+// Dialers holds, by the name that --proto takes, how each kind of dialer is made.
+type Dialers map[string]func(Frontend) (Dialer, error)
+
+// Frontend is where the proxy server listens, as the flags say it.
+type Frontend struct {
+	UDS, TCP string
+	// Config is the path of an egress selector configuration, which says the rest by itself.
+	Config string
+
+	cert, key, ca, protocol string
 }
 
-func frontendFlags(flags *flag.FlagSet) frontend {
-	return frontend{
-		uds:      flags.String("uds", "", "path of the proxy's Unix socket"),
-		tcp:      flags.String("tcp", "", "HOST:PORT of the proxy's TLS listener"),
-		cert:     flags.String("cert", "", "client certificate for --tcp"),
-		key:      flags.String("key", "", "its key"),
-		ca:       flags.String("ca", "", "CA bundle that the proxy's certificate is verified with"),
-		protocol: flags.String("proto", "grpc", "grpc, connect, or direct for no proxy at all"),
-	}
+func frontendFlags(flags *flag.FlagSet) *Frontend {
+	var f Frontend
+	flags.StringVar(&f.UDS, "uds", "", "path of the proxy's Unix socket")
+	flags.StringVar(&f.TCP, "tcp", "", "HOST:PORT of the proxy's TLS listener")
+	flags.StringVar(&f.Config, "egress-config", "", "egress selector configuration, in place of --uds and --tcp")
+	flags.StringVar(&f.cert, "cert", "", "client certificate for --tcp")
+	flags.StringVar(&f.key, "key", "", "its key")
+	flags.StringVar(&f.ca, "ca", "", "CA bundle that the proxy's certificate is verified with")
+	flags.StringVar(&f.protocol, "proto", "grpc", "kind of dialer")
+	return &f
 }
 
-func (f frontend) dialer() (dialer, error) {
-	if *f.protocol == "direct" {
-		return directDialer{}, nil
-	}
-	if (*f.uds == "") == (*f.tcp == "") {
-		return nil, errors.New("exactly one of --uds and --tcp is needed")
-	}
-	var tlsConfig *tls.Config
-	if *f.tcp != "" {
-		var err error
-		if tlsConfig, err = f.clientTLS(); err != nil {
-			return nil, err
+func (f *Frontend) dialer() (Dialer, error) {
+	given := 0
+	for _, place := range []string{f.UDS, f.TCP, f.Config} {
+		if place != "" {
+			given++
 		}
 	}
-	switch *f.protocol {
-	case "grpc":
-		return grpcDialer{uds: *f.uds, tcp: *f.tcp, tls: tlsConfig}, nil
-	case "connect":
-		return connectDialer{uds: *f.uds, tcp: *f.tcp, tls: tlsConfig}, nil
+	if given != 1 && f.protocol != "direct" {
+		return nil, errors.New("exactly one of --uds, --tcp and --egress-config is needed")
 	}
-	return nil, fmt.Errorf("unknown --proto %q", *f.protocol)
+	newDialer, known := dialers[f.protocol]
+	if !known {
+		return nil, fmt.Errorf("unknown --proto %q", f.protocol)
+	}
+	return newDialer(*f)
 }
 
-// directDialer connects to the target itself: the baseline of every figure.
-type directDialer struct{}
-
-func (directDialer) dial(ctx context.Context, target string, _ abandonment) (net.Conn, error) {
-	return new(net.Dialer).DialContext(ctx, "tcp", target)
-}
-
-func (f frontend) clientTLS() (*tls.Config, error) {
-	pair, err := tls.LoadX509KeyPair(*f.cert, *f.key)
+// TLS reads the certificates for --tcp. It is nil without --tcp.
+func (f Frontend) TLS() (*tls.Config, error) {
+	if f.TCP == "" {
+		return nil, nil
+	}
+	pair, err := tls.LoadX509KeyPair(f.cert, f.key)
 	if err != nil {
 		return nil, err
 	}
-	roots, err := loadRoots(*f.ca)
+	roots, err := loadRoots(f.ca)
 	if err != nil {
 		return nil, err
 	}
-	host, _, err := net.SplitHostPort(*f.tcp)
+	host, _, err := net.SplitHostPort(f.TCP)
 	if err != nil {
 		return nil, err
 	}
@@ -101,10 +100,10 @@ func loadRoots(path string) (*x509.CertPool, error) {
 }
 
 // dialTarget dials with a limit above the client library's own backstop of 30 s, so that the library's verdict is seen.
-func dialTarget(through dialer, target string) (net.Conn, error) {
+func dialTarget(through Dialer, target string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 40*time.Second)
 	defer cancel()
-	return through.dial(ctx, target, abandonRequest)
+	return through.Dial(ctx, target, AbandonRequest)
 }
 
 // closeTimely closes a connection. The client library returns an error in two cases: the tunnel had already ended,

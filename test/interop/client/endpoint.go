@@ -1,4 +1,4 @@
-package main
+package client
 
 import (
 	"bufio"
@@ -16,6 +16,7 @@ import (
 const (
 	transferHeadLength = 24 // bytes up, bytes down, seed: three big-endian 64-bit numbers
 	transferChunk      = 32 * 1024
+	closingSeed        = 11
 	bannerLength       = 64 // 32 random bytes and their SHA-256
 )
 
@@ -31,6 +32,7 @@ func endpointCommand(flags *flag.FlagSet) func() (any, error) {
 		addresses := map[string]string{}
 		for name, serve := range map[string]func(net.Conn) error{
 			"echo": serveEcho, "transfer": serveTransfer, "banner": serveBanner,
+			"closing": serveClosing,
 		} {
 			listener, err := net.Listen("tcp", net.JoinHostPort(*host, "0"))
 			if err != nil {
@@ -39,6 +41,11 @@ func endpointCommand(flags *flag.FlagSet) func() (any, error) {
 			addresses[name] = listener.Addr().String()
 			go served.accept(listener, serve)
 		}
+		unanswering, err := listenUnanswering(*host)
+		if err != nil {
+			return nil, err
+		}
+		addresses["unanswering"] = unanswering
 		printLine(addresses)
 		commands := bufio.NewScanner(os.Stdin)
 		for commands.Scan() {
@@ -108,6 +115,15 @@ func serveBanner(conn net.Conn) error {
 		return err
 	}
 	return waitForEnd(conn)
+}
+
+// serveClosing sends as many seeded bytes as the eight bytes that it reads say, then closes.
+func serveClosing(conn net.Conn) error {
+	var head [8]byte
+	if _, err := io.ReadFull(conn, head[:]); err != nil {
+		return err
+	}
+	return newPattern(closingSeed).send(conn, int64(binary.BigEndian.Uint64(head[:])), transferChunk, sha256.New())
 }
 
 func waitForEnd(conn net.Conn) error {

@@ -1,4 +1,4 @@
-package main
+package client
 
 import (
 	"crypto/sha256"
@@ -40,7 +40,7 @@ func firstSpeakerCommand(flags *flag.FlagSet) func() (any, error) {
 	}
 }
 
-func readBanner(through dialer, target string) (err error) {
+func readBanner(through Dialer, target string) (err error) {
 	conn, err := dialTarget(through, target)
 	if err != nil {
 		return err

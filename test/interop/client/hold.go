@@ -1,4 +1,4 @@
-package main
+package client
 
 import (
 	"bufio"
@@ -55,7 +55,7 @@ func holdCommand(flags *flag.FlagSet) func() (any, error) {
 	}
 }
 
-func openAll(through dialer, target string, count, parallel int) ([]*heldConn, error) {
+func openAll(through Dialer, target string, count, parallel int) ([]*heldConn, error) {
 	held := make([]*heldConn, count)
 	failures := make([]error, count)
 	places := make(chan struct{}, parallel)

@@ -1,7 +1,7 @@
-// Command tunnel-client is the other end of the interop tests: kube-apiserver's place in front of a proxy server,
-// taken by the reference's own client library or by a plain HTTP CONNECT client, and the endpoints behind the agent.
-// Every subcommand prints one JSON object on stdout as its last line and exits with 1 if it failed.
-package main
+// Package client is the other end of the interop tests: kube-apiserver's place in front of a proxy server, taken by a
+// dialer of the module that builds the program, and the endpoints behind the agent. Every subcommand prints one JSON
+// object on stdout as its last line and exits with 1 if it failed.
+package client
 
 import (
 	"encoding/json"
@@ -18,17 +18,24 @@ type command struct {
 	setUp   func(flags *flag.FlagSet) func() (any, error)
 }
 
+// dialers is set once, before any command runs.
+var dialers Dialers
+
 var commands = map[string]command{
-	"endpoint":      {"serve echo, transfer and banner endpoints until stdin ends", endpointCommand},
+	"endpoint":      {"serve echo, transfer, banner, closing and unanswering endpoints until stdin ends", endpointCommand},
 	"transfer":      {"move seeded bytes and compare SHA-256 digests at both ends", transferCommand},
 	"hold":          {"keep many connections open at once, steered by lines on stdin", holdCommand},
 	"churn":         {"dial, echo and close over and over, cancelling some dials", churnCommand},
 	"first-speaker": {"read a banner that the endpoint sends unasked", firstSpeakerCommand},
 	"echo":          {"measure request and response round trips", echoCommand},
 	"http":          {"GET one URL through the tunnel", httpCommand},
+	"dial":          {"dial one target and close it", dialCommand},
+	"read-to-end":   {"read what an endpoint sends before it closes", readToEndCommand},
 }
 
-func main() {
+// Main is the program of a module that brings dialers of its own. It does not return.
+func Main(own Dialers) {
+	dialers = own
 	if len(os.Args) < 2 {
 		usage()
 	}
@@ -84,7 +91,7 @@ func printLine(value any) {
 }
 
 func usage() {
-	fmt.Fprintln(os.Stderr, "usage: tunnel-client COMMAND [flags]")
+	fmt.Fprintln(os.Stderr, "usage: "+os.Args[0]+" COMMAND [flags]")
 	for name, known := range commands {
 		fmt.Fprintf(os.Stderr, "  %-14s %s\n", name, known.summary)
 	}

@@ -1,4 +1,4 @@
-package main
+package client
 
 import (
 	"bytes"
@@ -50,7 +50,7 @@ func transferCommand(flags *flag.FlagSet) func() (any, error) {
 	}
 }
 
-func transferAll(through dialer, target string, count int, up, down int64) (any, error) {
+func transferAll(through Dialer, target string, count int, up, down int64) (any, error) {
 	open := make([]net.Conn, count)
 	for index := range open {
 		conn, err := dialTarget(through, target)

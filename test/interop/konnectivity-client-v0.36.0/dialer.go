@@ -11,7 +11,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
-	"sigs.k8s.io/apiserver-network-proxy/konnectivity-client/pkg/client"
+	"hawser.test/client"
+	konnectivity "sigs.k8s.io/apiserver-network-proxy/konnectivity-client/pkg/client"
 )
 
 // createTimeout is kube-apiserver's limit for reaching the proxy server.
@@ -23,18 +24,26 @@ type grpcDialer struct {
 	tls      *tls.Config
 }
 
-func (d grpcDialer) dial(ctx context.Context, target string, how abandonment) (net.Conn, error) {
+func newGrpcDialer(f client.Frontend) (client.Dialer, error) {
+	tlsConfig, err := f.TLS()
+	if err != nil {
+		return nil, err
+	}
+	return grpcDialer{uds: f.UDS, tcp: f.TCP, tls: tlsConfig}, nil
+}
+
+func (d grpcDialer) Dial(ctx context.Context, target string, how client.Abandonment) (net.Conn, error) {
 	address, options := d.transport()
 	createCtx, cancelCreate := context.WithTimeout(ctx, createTimeout)
 	defer cancelCreate()
 	tunnelCtx, endTunnel := context.WithCancel(context.Background())
 	requestCtx := ctx
-	if how == abandonTunnel {
+	if how == client.AbandonTunnel {
 		stop := context.AfterFunc(ctx, endTunnel)
 		defer stop()
 		requestCtx = context.Background()
 	}
-	tunnel, err := client.CreateSingleUseGrpcTunnelWithContext(createCtx, tunnelCtx, address, options...)
+	tunnel, err := konnectivity.CreateSingleUseGrpcTunnelWithContext(createCtx, tunnelCtx, address, options...)
 	if err != nil {
 		endTunnel()
 		return nil, fmt.Errorf("create tunnel: %w", err)
@@ -59,7 +68,7 @@ func (d grpcDialer) transport() (string, []grpc.DialOption) {
 
 // abandonUnused waits until a tunnel without a connection has closed itself, so that its last packet is out; a tunnel
 // that does not is ended and reported.
-func abandonUnused(tunnel client.Tunnel, endTunnel context.CancelFunc) error {
+func abandonUnused(tunnel konnectivity.Tunnel, endTunnel context.CancelFunc) error {
 	defer endTunnel()
 	select {
 	case <-tunnel.Done():

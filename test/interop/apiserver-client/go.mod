@@ -1,0 +1,1 @@
+module hawser.test/apiserver-client

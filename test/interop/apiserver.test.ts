@@ -1,0 +1,4 @@
+import { apiserverCells } from "./cells.ts";
+import { describeSmall } from "./small-suite.ts";
+
+describeSmall(apiserverCells);

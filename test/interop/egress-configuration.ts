@@ -1,0 +1,25 @@
+import type { Tunnel } from "../support/tunnel.ts";
+
+/** As kube-apiserver takes it with --egress-selector-config-file. JSON is YAML. Source: KONNECTIVITY.md 4.6 */
+export function egressConfiguration({ server: { frontend }, kind, workspace }: Tunnel): object {
+  const { client, frontendCa } = workspace.certificates;
+  const transport =
+    frontend.transport === "uds"
+      ? { uds: { udsName: frontend.path } }
+      : {
+          tcp: {
+            url: `https://${frontend.host}:${frontend.port}`,
+            tlsConfig: { caBundle: frontendCa, clientCert: client.cert, clientKey: client.key },
+          },
+        };
+  return {
+    apiVersion: "apiserver.k8s.io/v1beta1",
+    kind: "EgressSelectorConfiguration",
+    egressSelections: [
+      {
+        name: "cluster",
+        connection: { proxyProtocol: kind.protocol === "grpc" ? "GRPC" : "HTTPConnect", transport },
+      },
+    ],
+  };
+}

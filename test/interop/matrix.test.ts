@@ -1,0 +1,4 @@
+import { matrix } from "./cells.ts";
+import { describeSmall } from "./small-suite.ts";
+
+describeSmall(matrix);

@@ -1,9 +1,11 @@
 import type { ErrorCode } from "../shared/errors.ts";
+import { callMeter } from "../shared/kubernetes/lease-calls.ts";
 import { ConnectionMetrics } from "../shared/metrics/connection-metrics.ts";
 import type { Counter, Gauge, Histogram } from "../shared/metrics/instruments.ts";
 import { type CodedPacketMeter, PacketMetrics } from "../shared/metrics/packet-metrics.ts";
 import {
   byValue,
+  counter,
   counters,
   type Family,
   gauge,
@@ -13,6 +15,7 @@ import {
   type Registry,
 } from "../shared/metrics/registry.ts";
 import type { CloseReport } from "../shared/stream/splice.ts";
+import type { LeaseMetrics } from "./leases/lease-collector.ts";
 
 /** Why the reference counts a dial as failed; one dial may count more than once. Source: KONNECTIVITY 7.1. */
 const dialFailureReasons = [
@@ -33,6 +36,9 @@ const prefix = "konnectivity_network_proxy_server_";
 const latencyBounds = [0.000001, 0.00001, 0.0001, 0.005, 0.025, 0.1, 0.5, 2.5, 12.5];
 const lifetimeBounds = [1, 5, 15, 30, 60, 300, 900, 1800, 3600, 14400, 43200, 86400];
 
+/** Prometheus' own, which the reference has for calls to kube-apiserver. */
+const callBounds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
 /** The server's metric families: the reference's names, labels, buckets and meanings, and some of our own. */
 export class ServerMetrics {
   readonly registry: Registry;
@@ -51,6 +57,7 @@ export class ServerMetrics {
   readonly fullReceiveChannels: PerServiceMethod;
   readonly frontendPackets: CodedPacketMeter;
   readonly agentPackets: CodedPacketMeter;
+  readonly leases: LeaseMetrics;
   readonly #readyBackendConnections: Gauge;
   readonly #readyBackends: Family<"proxy_strategy", Gauge>;
   readonly #dialFailures: Readonly<Record<DialFailureReason, Counter>>;
@@ -112,6 +119,7 @@ export class ServerMetrics {
     const packets = new PacketMetrics(registry, prefix);
     this.frontendPackets = packets.meter({ sent: "to_client", received: "from_client" });
     this.agentPackets = packets.meter({ sent: "to_agent", received: "from_agent" });
+    this.leases = leaseMetrics(registry);
     this.#connections = new ConnectionMetrics(registry, "server");
   }
 
@@ -155,4 +163,25 @@ function perServiceMethod(
 ): PerServiceMethod {
   const family = gauges(registry, { ...named, labels: ["service_method"] });
   return byValue(serviceMethods, (method) => family.labelled({ service_method: method }));
+}
+
+function leaseMetrics(registry: Registry): LeaseMetrics {
+  const calls = (verb: "list" | "delete", doing: string) =>
+    callMeter(registry, {
+      codeLabel: "http_status_code",
+      calls: {
+        name: `${prefix}lease_${verb}_total`,
+        help: `Calls that ${doing} leases, by what kube-apiserver answered.`,
+      },
+      latency: {
+        name: `${prefix}lease_${verb}_latency_seconds`,
+        help: `Time that a call that ${doing} leases took, in seconds.`,
+        bounds: callBounds,
+      },
+    });
+  return {
+    lists: calls("list", "lists"),
+    deletes: calls("delete", "deletes expired"),
+    culled: counter(registry, { name: `${prefix}culled_leases_count`, help: "Expired leases that were removed." }),
+  };
 }

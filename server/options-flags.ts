@@ -1,5 +1,5 @@
 import { commonFlags, halfCloseTimeoutFlag, httpGroup, profilingFlags } from "../shared/options/common-flags.ts";
-import { type FlagStatus, type FlagTable, works } from "../shared/options/flag.ts";
+import { type FlagTable, works } from "../shared/options/flag.ts";
 
 const frontend = "Frontend (kube-apiserver)";
 const agents = "Agents";
@@ -7,15 +7,6 @@ const routing = "Routing";
 const tls = "TLS";
 const kubernetes = "Kubernetes";
 const limits = "Limits";
-
-const leasesLater: FlagStatus = {
-  kind: "later",
-  sentence: "this version does not publish leases yet; tell agents the number of servers with --server-count",
-};
-const leasesOnly: FlagStatus = {
-  kind: "no-op",
-  reason: "it belongs to leases, which this version does not have yet",
-};
 
 /** The flags of `proxy-server`. Source: KONNECTIVITY 5.1, and DESIGN 3.6 and 3.10 for our own. */
 export const serverFlags = {
@@ -262,21 +253,21 @@ export const serverFlags = {
     default: "false",
     group: kubernetes,
     help: "Publish a lease for this server and remove expired ones.",
-    status: leasesLater,
+    status: works,
   },
   "lease-namespace": {
     type: "string",
     default: "kube-system",
     group: kubernetes,
     help: "Namespace of the leases.",
-    status: leasesOnly,
+    status: works,
   },
   "lease-label": {
     type: "string",
     default: "k8s-app=konnectivity-server",
     group: kubernetes,
     help: "Labels of the leases, a comma list of key=value.",
-    status: leasesOnly,
+    status: works,
   },
   ...commonFlags,
 } as const satisfies FlagTable;

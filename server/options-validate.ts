@@ -1,9 +1,10 @@
 import { UsageError } from "../shared/errors.ts";
+import { parseLabels } from "../shared/kubernetes/lease.ts";
 import { requireChannelSize, requireProfilingPair } from "../shared/options/checks.ts";
 import { requireFile, requireKeyPair, requireKubeconfig } from "../shared/options/file-checks.ts";
 import type { FlagValues } from "../shared/options/flag.ts";
 import { formatGoDuration } from "../shared/options/go-duration.ts";
-import { goQuote } from "../shared/options/value-error.ts";
+import { goQuote, ValueError } from "../shared/options/value-error.ts";
 import { minTlsVersion, openSslCiphers } from "../shared/tls/policy.ts";
 import type { serverFlags } from "./options-flags.ts";
 import type { StrategyName } from "./routing/strategies.ts";
@@ -114,8 +115,10 @@ function validateTokenAuthentication(values: ServerFlagValues): void {
 }
 
 function validateLeaseLabel(text: string): void {
-  if (text === "") throw new UsageError("empty string provided");
-  for (const label of text.split(",")) {
-    if (label.split("=").length !== 2) throw new UsageError(`invalid label format: ${label}`);
+  try {
+    parseLabels(text);
+  } catch (error) {
+    if (error instanceof ValueError) throw new UsageError(error.message);
+    throw error;
   }
 }

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { UsageError } from "../shared/errors.ts";
+import { parseLabels, selectorOf } from "../shared/kubernetes/lease.ts";
 import type { KubernetesOptions } from "../shared/kubernetes/open-api.ts";
 import type { LogOptions } from "../shared/log.ts";
 import {
@@ -13,11 +14,14 @@ import {
 import { answerFlags, logNotices, readLogOptions } from "../shared/options/common-flags.ts";
 import type { KeyPairFiles } from "../shared/options/file-checks.ts";
 import { toTimerMs } from "../shared/options/go-duration.ts";
+import { parseLabelSelector } from "../shared/options/label-selector.ts";
 import { parseFlags } from "../shared/options/pflag.ts";
 import { flagValuesOf, noticesOf, refuseLaterFlags } from "../shared/options/standing.ts";
 import { usageText } from "../shared/options/usage.ts";
+import { ValueError } from "../shared/options/value-error.ts";
 import { minTlsVersion } from "../shared/tls/policy.ts";
 import type { ExpectedAccount } from "./authentication/token-review.ts";
+import { type LeaseOptions, leaseName } from "./leases/lease-publisher.ts";
 import { serverFlags } from "./options-flags.ts";
 import {
   type FrontendMode,
@@ -71,6 +75,8 @@ export interface ServerOptions {
   readonly dialTimeoutMs: number;
   readonly halfCloseTimeoutMs: number;
   readonly gracefulShutdownTimeoutMs: number;
+  /** The lease to publish; undefined if this server has nothing to do with leases. */
+  readonly leases: LeaseOptions | undefined;
   readonly log: LogOptions;
   /** Lines to log at start: flags without effect, deprecated ones, a log file that is not used, weak TLS, unauthenticated agents. */
   readonly notices: readonly string[];
@@ -131,6 +137,7 @@ function validateOwnRules(values: ServerFlagValues): void {
   }
   requireHeaderText("server-id", values["server-id"], idMaxBytes);
   requirePositive("half-close-timeout", values["half-close-timeout"]);
+  if (values["enable-lease-controller"]) validateLease(values);
   if (values["kubeconfig-burst"] < 0) {
     throw new UsageError(`--kubeconfig-burst must be >= 0, got ${values["kubeconfig-burst"]}`);
   }
@@ -139,6 +146,27 @@ function validateOwnRules(values: ServerFlagValues): void {
 /** Whether an agent has to prove by certificate or token who it is. */
 function checksAgents(values: ServerFlagValues): boolean {
   return values["cluster-ca-cert"] !== "" || readAgentTokens(values) !== undefined;
+}
+
+const objectName = /^[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*$/;
+const objectNameMaxLength = 253;
+
+/** What kube-apiserver would refuse, each time anew. */
+function validateLease(values: ServerFlagValues): void {
+  const name = leaseName(values["server-id"]);
+  if (name.length > objectNameMaxLength || !objectName.test(name)) {
+    throw new UsageError(
+      `--server-id: with --enable-lease-controller it ends the name of a lease, ${name}, which must be lower-case letters, ` +
+        `digits, '-' and '.', at most ${objectNameMaxLength} characters`,
+    );
+  }
+  if (values["lease-namespace"] === "") throw new UsageError("--lease-namespace must not be empty");
+  try {
+    parseLabelSelector(selectorOf(parseLabels(values["lease-label"])));
+  } catch (error) {
+    if (error instanceof ValueError) throw new UsageError(`--lease-label: ${error.message}`);
+    throw error;
+  }
 }
 
 function securityNotices(values: ServerFlagValues): readonly string[] {
@@ -181,7 +209,8 @@ function toOptions(values: ServerFlagValues, env: NodeJS.ProcessEnv, notices: re
       tls,
     },
     agentTokens,
-    kubernetes: agentTokens === undefined ? undefined : kubernetesOptions(values, env),
+    kubernetes:
+      agentTokens === undefined && !values["enable-lease-controller"] ? undefined : kubernetesOptions(values, env),
     health: listen("health"),
     admin: listen("admin"),
     strategies: readStrategies(values["proxy-strategies"]),
@@ -190,6 +219,13 @@ function toOptions(values: ServerFlagValues, env: NodeJS.ProcessEnv, notices: re
     dialTimeoutMs: toTimerMs(values["backend-dial-timeout"]) || clientDialTimeoutMs,
     halfCloseTimeoutMs: toTimerMs(values["half-close-timeout"]),
     gracefulShutdownTimeoutMs: toTimerMs(values["graceful-shutdown-timeout"]),
+    leases: values["enable-lease-controller"]
+      ? {
+          serverId: values["server-id"],
+          namespace: values["lease-namespace"],
+          labels: parseLabels(values["lease-label"]),
+        }
+      : undefined,
     log: readLogOptions(values),
     notices,
     flagValues: flagValuesOf(serverFlags, values, answerFlags),

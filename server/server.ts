@@ -5,6 +5,7 @@ import type { Log } from "../shared/log.ts";
 import { TokenAuthenticator } from "./authentication/token-authenticator.ts";
 import { Dialer } from "./dialer.ts";
 import { Frontend } from "./frontends/frontend.ts";
+import { LeaseController } from "./leases/lease-controller.ts";
 import { AgentListener } from "./links/agent-listener.ts";
 import { Registry } from "./links/registry.ts";
 import type { ServerMetrics } from "./metrics.ts";
@@ -12,6 +13,8 @@ import type { ServerOptions } from "./options.ts";
 
 /** How long an immediate shutdown (`--graceful-shutdown-timeout=0`) waits at most for answers on their way. */
 const immediateShutdownMs = 5_000;
+/** How long clients whose connections have ended may take to leave. */
+const farewellMs = 1_000;
 
 export interface ServerDeps {
   readonly clock: Clock;
@@ -30,6 +33,7 @@ export class ProxyServer {
   readonly #dialer: Dialer;
   readonly #frontends: readonly Frontend[];
   readonly #agents: AgentListener;
+  readonly #leases: LeaseController | undefined;
   #stopped: Promise<void> | undefined;
 
   constructor(deps: ServerDeps, options: ServerOptions) {
@@ -45,6 +49,7 @@ export class ProxyServer {
       (frontend) =>
         new Frontend({ ...deps, dialer: this.#dialer }, { ...frontend, keepaliveMs: options.frontendKeepaliveMs }),
     );
+    this.#leases = leaseController(deps, options);
     this.#agents = new AgentListener({ ...shared, authenticator: authenticatorOf(deps, options) }, options);
   }
 
@@ -61,6 +66,7 @@ export class ProxyServer {
     }
     await this.#agents.start();
     this.#deps.log.info({ address: this.#agents.address }, "listening for agents");
+    this.#leases?.start();
   }
 
   /**
@@ -74,6 +80,8 @@ export class ProxyServer {
 
   async #stop(hurry: AbortSignal): Promise<void> {
     const { log } = this.#deps;
+    // From now on agents should look for other servers only. An API that does not answer must not delay the rest.
+    const leaseGone = this.#leases?.stop();
     this.#dialer.drain();
     await Promise.all(this.#frontends.map((frontend) => frontend.drain()));
     await this.#agents.closeListener();
@@ -82,12 +90,20 @@ export class ProxyServer {
     const reason = new ProxyError("shutdown", "the proxy server is shutting down");
     this.#dialer.abort(reason);
     await this.#within(immediateShutdownMs, this.#dialer.idle(), hurry);
+    // The last bytes of a connection, and the word that it has ended, may still be on their way.
+    const deserted = Promise.all(this.#frontends.map((frontend) => frontend.deserted()));
+    await this.#within(
+      farewellMs,
+      deserted.then(() => {}),
+      hurry,
+    );
     for (const frontend of this.#frontends) frontend.abort(reason);
     this.#agents.abort(reason);
+    await leaseGone;
     log.info("stopped");
   }
 
-  async #within(limitMs: number, work: Promise<void>, hurry: AbortSignal): Promise<void> {
+  async #within(limitMs: number, work: Promise<unknown>, hurry: AbortSignal): Promise<void> {
     if (hurry.aborted) return;
     await new Promise<void>((resolve) => {
       const cancel = this.#deps.clock.after(limitMs, resolve, { keepAlive: true });
@@ -106,4 +122,11 @@ function authenticatorOf(deps: ServerDeps, { agentTokens }: ServerOptions): Toke
   const { kubernetes: api } = deps;
   if (api === undefined) throw new Error("tokens are to be checked, but there is no Kubernetes API");
   return new TokenAuthenticator({ ...deps, api, wallClock: Date.now }, agentTokens);
+}
+
+function leaseController(deps: ServerDeps, { leases }: ServerOptions): LeaseController | undefined {
+  if (leases === undefined) return undefined;
+  const { kubernetes: api, metrics } = deps;
+  if (api === undefined) throw new Error("a lease is to be published, but there is no Kubernetes API");
+  return new LeaseController({ ...deps, api, wallClock: Date.now, metrics: metrics.leases }, leases);
 }

@@ -7,7 +7,9 @@ const reference = "konnectivity_network_proxy_server_";
 const latency = ["1e-06", "1e-05", "0.0001", "0.005", "0.025", "0.1", "0.5", "2.5", "12.5", "+Inf"];
 const lifetime = ["1", "5", "15", "30", "60", "300", "900", "1800", "3600", "14400", "43200", "86400", "+Inf"];
 
-/** KONNECTIVITY 7.1 without leases, and 7.4: names, types, labels, buckets, and HELP where it is compared literally. */
+const calls = ["0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "+Inf"];
+
+/** KONNECTIVITY 7.1 and 7.4: names, types, labels, buckets, and HELP where it is compared literally. */
 const contract: Readonly<Record<string, FamilyRow>> = {
   dial_duration_seconds: { type: "histogram", labels: [], buckets: latency, help: /./ },
   frontend_write_duration_seconds: { type: "histogram", labels: [], buckets: latency, help: /./ },
@@ -38,6 +40,11 @@ const contract: Readonly<Record<string, FamilyRow>> = {
   },
   stream_packets_total: { type: "counter", labels: ["packet_type", "segment"], help: /./ },
   stream_errors_total: { type: "counter", labels: ["code", "packet_type", "segment"], help: /./ },
+  culled_leases_count: { type: "counter", labels: [], help: /./ },
+  lease_delete_total: { type: "counter", labels: ["http_status_code", "reason"], help: /./ },
+  lease_delete_latency_seconds: { type: "histogram", labels: ["http_status_code"], buckets: calls, help: /./ },
+  lease_list_total: { type: "counter", labels: ["http_status_code", "reason"], help: /./ },
+  lease_list_latency_seconds: { type: "histogram", labels: ["http_status_code"], buckets: calls, help: /./ },
 };
 
 const reasons = [
@@ -68,6 +75,8 @@ function everythingOnce(metrics: ServerMetrics): void {
   metrics.dialsFailed("refused");
   metrics.connectionClosed({ by: "endpoint", code: "ok", bytesToEndpoint: 0, bytesToFrontend: 5 });
   metrics.refused("links");
+  metrics.leases.lists.answered(200, "", 0.1);
+  metrics.leases.deletes.answered(409, "Conflict", 0.1);
 }
 
 describe("the server's metrics", () => {
@@ -110,10 +119,11 @@ describe("the server's metrics", () => {
     });
   });
 
-  it("show gauges without labels from the start, and nothing else of the reference's", async () => {
+  it("show what has no labels from the start, and nothing else of the reference's", async () => {
     const families = familiesOf(await expose(new ServerMetrics({ version: "0" }).registry), reference);
     const samples = Object.entries(families).map(([name, family]) => [name, family.samples.map(({ value }) => value)]);
     expect(Object.fromEntries(samples)).toEqual({
+      culled_leases_count: [0],
       established_connections: [0],
       http_connections: [0],
       pending_backend_dials: [0],

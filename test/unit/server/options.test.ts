@@ -128,6 +128,36 @@ describe("server options", () => {
     expect(run(base).serverId).not.toBe(run(base).serverId);
   });
 
+  it("publish a lease if asked to, and then need the Kubernetes API", () => {
+    expect(run([...base, "--lease-label=x", "--server-id=Not_A_Name"])).toMatchObject({
+      leases: undefined,
+      kubernetes: undefined,
+    });
+    const leases = [
+      "--enable-lease-controller",
+      "--lease-namespace=ns",
+      "--lease-label= a = b ,c.d/e=",
+      "--server-id=s.1",
+    ];
+    expect(run([...base, ...leases, `--kubeconfig=${file}`])).toMatchObject({
+      leases: { serverId: "s.1", namespace: "ns", labels: { a: "b", "c.d/e": "" } },
+      kubernetes: { kubeconfig: file },
+    });
+    expect(run([...base, "--enable-lease-controller"]).leases?.serverId).toMatch(/^[0-9a-f-]{36}$/);
+  });
+
+  it.each([
+    ["--server-id=Not_A_Name", "--server-id: with --enable-lease-controller it ends the name of a lease"],
+    [`--server-id=${"a".repeat(253)}`, "--server-id: with --enable-lease-controller it ends the name of a lease"],
+    ["--lease-namespace=", "--lease-namespace must not be empty"],
+    ["--lease-label=a=b c", "--lease-label: "],
+    ["--lease-label==b", "--lease-label: "],
+    ["--lease-label=a=-", "--lease-label: "],
+  ])("refuse a lease that the Kubernetes API would refuse: %.40j", (flag, text) => {
+    expect(() => run([...base, "--enable-lease-controller", flag])).toThrow(UsageError);
+    expect(() => run([...base, "--enable-lease-controller", flag])).toThrow(text);
+  });
+
   it("bring notices of flags without effect and of weak security", () => {
     const { notices } = run([
       ...base,
@@ -184,7 +214,6 @@ describe("server options", () => {
     ["--half-close-timeout=0", "--half-close-timeout must be greater than 0, got 0s"],
     ["--log-format=xml", '--log-format must be json or text, got "xml"'],
     ["--enable-profiling", "--enable-profiling: this version has no profiling endpoints yet; leave the flag out"],
-    ["--enable-lease-controller", "--enable-lease-controller: this version does not publish leases yet; "],
     ["--kubeconfig-burst=-1", "--kubeconfig-burst must be >= 0, got -1"],
     ["--sever-port=1", "unknown flag: --sever-port (did you mean --server-port?)"],
   ])("refuse %j", (flag, text) => {
@@ -224,7 +253,6 @@ describe("a stock manifest of the server", () => {
     `--kubeconfig=${file}`,
     "--authentication-audience=system:konnectivity-server",
   ];
-  const open = "--allow-unauthenticated-agents";
 
   it("examples/kind: agents are authenticated by token", () => {
     const options = run([...kind, ...tokenFlags]);
@@ -245,10 +273,11 @@ describe("a stock manifest of the server", () => {
     expect(options.admin).toEqual({ host: "127.0.0.1", port: 8093 });
   });
 
-  it("examples/kind-multinode: leases come later", () => {
-    expect(() => run([...kind, open, "--enable-lease-controller"])).toThrow(
-      "--enable-lease-controller: this version does not publish leases yet",
-    );
+  it("examples/kind-multinode: the server publishes a lease", () => {
+    expect(run([...kind, ...tokenFlags, "--enable-lease-controller"]).leases).toMatchObject({
+      namespace: "kube-system",
+      labels: { "k8s-app": "konnectivity-server" },
+    });
   });
 
   it("e2e: the last of two modes wins, and an empty admin address means all", () => {

@@ -1,12 +1,15 @@
 import type { Clock, Random } from "../shared/clock.ts";
 import { ProxyError } from "../shared/errors.ts";
+import type { KubernetesApi } from "../shared/kubernetes/api.ts";
 import type { Log } from "../shared/log.ts";
+import { pause } from "../shared/pause.ts";
 import { loadCaBundle, loadKeyPair } from "../shared/tls/credentials.ts";
 import { DialHandler } from "./dial-handler.ts";
 import { EndpointDialer } from "./endpoints/endpoint-dialer.ts";
 import { Backoff } from "./links/backoff.ts";
+import { LeaseServerCounter } from "./links/lease-counter.ts";
 import { ServerConnector } from "./links/server-connector.ts";
-import { ResponseServerCounter } from "./links/server-count.ts";
+import { AggregateServerCounter } from "./links/server-count.ts";
 import { ServerSet } from "./links/server-set.ts";
 import type { AgentMetrics } from "./metrics.ts";
 import type { AgentOptions } from "./options.ts";
@@ -20,7 +23,12 @@ export interface AgentDeps {
   readonly random: Random;
   readonly log: Log;
   readonly metrics: AgentMetrics;
+  /** There whenever `options.kubernetes` is. */
+  readonly kubernetes: KubernetesApi | undefined;
 }
+
+/** With `--sync-forever`, the longest wait between attempts beyond the count. */
+const probeWaitMaxMs = 30_000;
 
 /** The proxy agent without its health and admin pages: links to servers on one side, endpoints on the other. */
 export class ProxyAgent {
@@ -28,6 +36,7 @@ export class ProxyAgent {
   readonly #log: Log;
   readonly #dials: DialHandler;
   readonly #servers: ServerSet;
+  readonly #leases: LeaseServerCounter | undefined;
   #draining = false;
 
   /** Loads certificates: throws a UsageError that names the file. */
@@ -47,12 +56,19 @@ export class ProxyAgent {
         tokenFile: options.tokenFile,
       },
     );
+    this.#leases = leaseCounter(deps, options);
+    const { syncIntervalMs } = options;
     this.#servers = new ServerSet(
       {
         ...deps,
         connector,
-        counter: new ResponseServerCounter(),
-        backoff: new Backoff(deps, { baseMs: options.syncIntervalMs, capMs: options.syncIntervalCapMs }),
+        counter: new AggregateServerCounter({ leases: this.#leases }, { source: options.serverCountSource }),
+        backoff: new Backoff(deps, { baseMs: syncIntervalMs, capMs: options.syncIntervalCapMs }),
+        // Leases tell of every new server. Where they are not counted only probing does, so it begins quickly.
+        probes: new Backoff(deps, {
+          baseMs: this.#leases === undefined ? syncIntervalMs : probeWaitMaxMs,
+          capMs: Math.max(probeWaitMaxMs, syncIntervalMs),
+        }),
       },
       options,
     );
@@ -64,6 +80,7 @@ export class ProxyAgent {
   }
 
   start(): void {
+    this.#leases?.start();
     this.#servers.start();
   }
 
@@ -78,25 +95,23 @@ export class ProxyAgent {
     const deadline = this.#clock.now() + drainMaxMs;
     while (!options.hurry.aborted && this.#clock.now() < deadline && this.#dials.idleMs < drainedAfterIdleMs) {
       const waitMs = Math.min(drainedAfterIdleMs - this.#dials.idleMs, deadline - this.#clock.now());
-      await this.#pause(Math.max(waitMs, 1), options.hurry);
+      await pause(this.#clock, Math.max(waitMs, 1), { signal: options.hurry, keepAlive: true });
     }
   }
 
   /** Ends all links and what they carry. */
   async stop(): Promise<void> {
-    await this.#servers.stop(new ProxyError("shutdown", "the proxy agent is shutting down"));
+    await Promise.all([
+      this.#leases?.stop(),
+      this.#servers.stop(new ProxyError("shutdown", "the proxy agent is shutting down")),
+    ]);
     this.#log.info("stopped");
   }
+}
 
-  #pause(delayMs: number, hurry: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const cancel = this.#clock.after(delayMs, done, { keepAlive: true });
-      function done(): void {
-        cancel();
-        hurry.removeEventListener("abort", done);
-        resolve();
-      }
-      hurry.addEventListener("abort", done, { once: true });
-    });
-  }
+function leaseCounter(deps: AgentDeps, { leases }: AgentOptions): LeaseServerCounter | undefined {
+  if (leases === undefined) return undefined;
+  const { kubernetes: api } = deps;
+  if (api === undefined) throw new Error("leases are to be counted, but there is no Kubernetes API");
+  return new LeaseServerCounter({ ...deps, api, wallClock: Date.now }, leases);
 }

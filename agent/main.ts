@@ -1,6 +1,7 @@
 import { systemClock } from "../shared/clock.ts";
 import { agentAdminRoutes, agentHealthRoutes } from "../shared/http/health-routes.ts";
 import { startHttpListener } from "../shared/http/listener.ts";
+import { openKubernetesApi } from "../shared/kubernetes/open-api.ts";
 import { openLog } from "../shared/log.ts";
 import { addProcessMetrics } from "../shared/metrics/registry.ts";
 import { type ExitCode, reportStartFailure, watchDefects, watchSignals } from "../shared/process.ts";
@@ -28,7 +29,8 @@ async function run(options: AgentOptions): Promise<ExitCode> {
   for (const notice of options.notices) log.warn(notice);
   const metrics = new AgentMetrics({ version });
   addProcessMetrics(metrics.registry);
-  const agent = new ProxyAgent({ clock: systemClock, random: Math.random, log, metrics }, options);
+  const kubernetes = options.kubernetes && (await openKubernetesApi({ clock: systemClock, log }, options.kubernetes));
+  const agent = new ProxyAgent({ clock: systemClock, random: Math.random, log, metrics, kubernetes }, options);
   const signals = watchSignals();
   const health = await startHttpListener({
     label: "health",
@@ -50,6 +52,7 @@ async function run(options: AgentOptions): Promise<ExitCode> {
   log.info({ signal }, "shutting down");
   await agent.drain({ hurry: hurry.signal });
   await agent.stop();
+  kubernetes?.close();
   signals.stop();
   await Promise.all([health.close(), admin.close()]);
   return 0;

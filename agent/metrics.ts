@@ -1,4 +1,5 @@
 import type { ErrorCode } from "../shared/errors.ts";
+import { type CallMeter, callMeter } from "../shared/kubernetes/lease-calls.ts";
 import { ConnectionMetrics } from "../shared/metrics/connection-metrics.ts";
 import type { Counter, Gauge, Histogram } from "../shared/metrics/instruments.ts";
 import { type CodedPacketMeter, PacketMetrics } from "../shared/metrics/packet-metrics.ts";
@@ -10,7 +11,7 @@ const endpointDialFailureReasons = ["timeout", "unknown"] as const;
 type EndpointDialFailureReason = (typeof endpointDialFailureReasons)[number];
 
 const prefix = "konnectivity_network_proxy_agent_";
-const dialBounds = [0.005, 0.025, 0.1, 0.5, 2.5, 10, 30];
+const latencyBounds = [0.005, 0.025, 0.1, 0.5, 2.5, 10, 30];
 
 /** The agent's metric families: the reference's names, labels, buckets and meanings, and some of our own. */
 export class AgentMetrics {
@@ -23,6 +24,9 @@ export class AgentMetrics {
   readonly knownServerCount: Gauge;
   readonly openEndpointConnections: Gauge;
   readonly packets: CodedPacketMeter;
+  /** Calls for the leases of servers. */
+  readonly leaseLists: CallMeter;
+  readonly leaseWatches: CallMeter;
   readonly #endpointDialFailures: Readonly<Record<EndpointDialFailureReason, Counter>>;
   readonly #connections: ConnectionMetrics;
 
@@ -32,7 +36,7 @@ export class AgentMetrics {
     this.dialDuration = histogram(registry, {
       name: `${prefix}dial_duration_seconds`,
       help: "Time that a successful dial of an endpoint took, in seconds.",
-      bounds: dialBounds,
+      bounds: latencyBounds,
     });
     const dialFailures = counters(registry, {
       name: `${prefix}endpoint_dial_failure_total`,
@@ -62,6 +66,23 @@ export class AgentMetrics {
       meter,
       byValue(["to_server", "from_server"], (direction) => failures.labelled({ direction })),
     );
+    const codeLabel = "http_response_code";
+    this.leaseLists = callMeter(registry, {
+      codeLabel,
+      calls: { name: `${prefix}lease_lists_total`, help: "Lists of servers' leases, by what kube-apiserver answered." },
+      latency: {
+        name: `${prefix}lease_list_latency_seconds`,
+        help: "Time that a list of servers' leases took, in seconds.",
+        bounds: latencyBounds,
+      },
+    });
+    this.leaseWatches = callMeter(registry, {
+      codeLabel,
+      calls: {
+        name: `${prefix}lease_watches_total`,
+        help: "Watches of servers' leases, by what kube-apiserver answered.",
+      },
+    });
     this.#connections = new ConnectionMetrics(registry, "agent");
   }
 

@@ -1,5 +1,5 @@
 import { commonFlags, halfCloseTimeoutFlag, httpGroup, profilingFlags } from "../shared/options/common-flags.ts";
-import { type FlagStatus, type FlagTable, works } from "../shared/options/flag.ts";
+import { type FlagTable, works } from "../shared/options/flag.ts";
 
 const server = "Server";
 const identity = "Identity";
@@ -7,15 +7,6 @@ const linking = "Linking";
 const kubernetes = "Kubernetes";
 const limits = "Limits";
 
-const leasesLater: FlagStatus = {
-  kind: "later",
-  sentence:
-    "this version does not count servers by their leases yet; give every server the number of servers with its --server-count",
-};
-const leasesOnly: FlagStatus = {
-  kind: "no-op",
-  reason: "it belongs to counting leases, which this version does not do yet",
-};
 const serverLabel = "k8s-app=konnectivity-server";
 
 /** The flags of `proxy-agent`. Source: KONNECTIVITY 6.1, and DESIGN 3.6 for our own. */
@@ -114,26 +105,22 @@ export const agentFlags = {
     type: "bool",
     default: "false",
     group: linking,
-    help: "Go on looking for servers when as many are linked as there should be.",
+    help: "Go on looking for servers, ever less often, when as many are linked as there should be.",
     status: works,
   },
   "server-count-source": {
     type: "string",
     default: "default",
     group: linking,
-    help: "Which count of servers to believe: default or max.",
-    status: {
-      kind: "later",
-      sentence: "this version knows the servers' own count only, of which max is the same; leave the flag out",
-      harmless: [""],
-    },
+    help: "With --count-server-leases, which count of servers to believe: default is that of leases, max the larger of it and the servers' own.",
+    status: works,
   },
   "count-server-leases": {
     type: "bool",
     default: "false",
     group: linking,
     help: "Count servers by their leases.",
-    status: leasesLater,
+    status: works,
   },
 
   "health-server-host": {
@@ -186,29 +173,29 @@ export const agentFlags = {
     type: "string",
     default: "",
     group: kubernetes,
-    help: "Kubeconfig for counting leases; empty means that of the pod.",
-    status: { kind: "later", sentence: "this version does not call the Kubernetes API yet; leave the flag out" },
+    help: "Kubeconfig for counting leases; empty means the cluster that the pod runs in.",
+    status: works,
   },
   "kube-api-content-type": {
     type: "string",
     default: "application/vnd.kubernetes.protobuf",
     group: kubernetes,
     help: "Content type towards the Kubernetes API.",
-    status: leasesOnly,
+    status: { kind: "no-op", reason: "this program speaks JSON with it, which every version of it takes" },
   },
   "lease-namespace": {
     type: "string",
     default: "kube-system",
     group: kubernetes,
     help: "Namespace of the leases.",
-    status: leasesOnly,
+    status: works,
   },
   "lease-label-selector": {
     type: "selector",
     default: serverLabel,
     group: kubernetes,
     help: "Which leases to count, as a label selector; empty means all.",
-    status: leasesOnly,
+    status: works,
   },
   "lease-label": {
     type: "selector",

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { UsageError } from "../shared/errors.ts";
+import type { KubernetesOptions } from "../shared/kubernetes/open-api.ts";
 import type { LogOptions } from "../shared/log.ts";
 import {
   bareHost,
@@ -17,6 +18,8 @@ import { toTimerMs } from "../shared/options/go-duration.ts";
 import { parseFlags } from "../shared/options/pflag.ts";
 import { flagValuesOf, noticesOf, refuseLaterFlags } from "../shared/options/standing.ts";
 import { usageText } from "../shared/options/usage.ts";
+import type { LeaseCounterOptions } from "./links/lease-counter.ts";
+import type { ServerCountSource } from "./links/server-count.ts";
 import { agentFlags } from "./options-flags.ts";
 import { type AgentFlagValues, validateAgentFlags } from "./options-validate.ts";
 
@@ -43,6 +46,11 @@ export interface AgentOptions {
   readonly keepaliveMs: number;
   readonly halfCloseTimeoutMs: number;
   readonly syncForever: boolean;
+  readonly serverCountSource: ServerCountSource;
+  /** Which leases to count servers by; undefined if they are not counted. */
+  readonly leases: LeaseCounterOptions | undefined;
+  /** Where kube-apiserver is; undefined if it is not needed. */
+  readonly kubernetes: KubernetesOptions | undefined;
   readonly log: LogOptions;
   /** Lines to log at start: flags without effect, deprecated ones, a log file that is not used. */
   readonly notices: readonly string[];
@@ -58,6 +66,8 @@ export type AgentCommand =
 /** grpc-go raises shorter intervals of a client to this. Source: KONNECTIVITY 6.1. */
 const minKeepaliveMs = 10_000;
 const alpnNameMaxBytes = 255;
+/** An agent makes a call or two every few minutes; this only bounds what a defect could do. */
+const kubernetesRate = { qps: 5, burst: 10 };
 
 const summary = "Links this network to a proxy-server and connects to what is asked for through it.";
 
@@ -74,7 +84,7 @@ export function parseAgentOptions(argv: readonly string[], env: NodeJS.ProcessEn
   refuseLaterFlags(agentFlags, values);
   validateOwnRules(values);
   const notices = [...noticesOf(agentFlags, explicit), ...logNotices(values)];
-  return { kind: "run", options: toOptions(values, notices) };
+  return { kind: "run", options: toOptions(values, env, notices) };
 }
 
 /** What the reference leaves to fail later, or does not have. */
@@ -101,7 +111,7 @@ function validateOwnRules(values: AgentFlagValues): void {
   }
 }
 
-function toOptions(values: AgentFlagValues, notices: readonly string[]): AgentOptions {
+function toOptions(values: AgentFlagValues, env: NodeJS.ProcessEnv, notices: readonly string[]): AgentOptions {
   const extraProtocols = values["alpn-proto"];
   return {
     agentId: values["agent-id"],
@@ -123,6 +133,17 @@ function toOptions(values: AgentFlagValues, notices: readonly string[]): AgentOp
     keepaliveMs: Math.max(toTimerMs(values["keepalive-time"]), minKeepaliveMs),
     halfCloseTimeoutMs: toTimerMs(values["half-close-timeout"]),
     syncForever: values["sync-forever"],
+    serverCountSource: values["server-count-source"] === "max" ? "max" : "default",
+    ...(values["count-server-leases"]
+      ? {
+          leases: { namespace: values["lease-namespace"], selector: values["lease-label-selector"] },
+          kubernetes: {
+            kubeconfig: values.kubeconfig,
+            service: { host: env.KUBERNETES_SERVICE_HOST ?? "", port: env.KUBERNETES_SERVICE_PORT ?? "" },
+            ...kubernetesRate,
+          },
+        }
+      : { leases: undefined, kubernetes: undefined }),
     log: readLogOptions(values),
     notices,
     flagValues: flagValuesOf(agentFlags, values, answerFlags),

@@ -1,19 +1,23 @@
 import type { Clock } from "../../shared/clock.ts";
 import { ProxyError } from "../../shared/errors.ts";
 import type { Log } from "../../shared/log.ts";
+import { pause } from "../../shared/pause.ts";
 import type { AgentMetrics } from "../metrics.ts";
 import type { Backoff } from "./backoff.ts";
 import type { ServerLink } from "./link.ts";
 import type { OpenedLink } from "./server-connector.ts";
-import type { ResponseServerCounter } from "./server-count.ts";
+import type { AggregateServerCounter } from "./server-count.ts";
 
 export interface ServerSetDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: AgentMetrics;
   readonly connector: { open(options: { readonly signal: AbortSignal }): Promise<OpenedLink> };
-  readonly counter: ResponseServerCounter;
+  readonly counter: AggregateServerCounter;
+  /** Waits between attempts. */
   readonly backoff: Backoff;
+  /** With `syncForever`, waits between attempts that go beyond the count and meet nobody new. */
+  readonly probes: Backoff;
 }
 
 /**
@@ -28,12 +32,15 @@ export class ServerSet {
   readonly #goingAway = new Set<ServerLink>();
   readonly #stopping = new AbortController();
   #draining = false;
-  #wake: () => void = () => {};
+  /** Cuts the loop's present wait short. */
+  #wake = new AbortController();
+  #nextProbeAt = 0;
   #loop: Promise<void> | undefined;
 
   constructor(deps: ServerSetDeps, options: { readonly syncForever: boolean }) {
     this.#deps = deps;
     this.#syncForever = options.syncForever;
+    deps.counter.onGrown(() => this.#wake.abort());
   }
 
   /** Links in use. */
@@ -55,19 +62,20 @@ export class ServerSet {
   async stop(reason: ProxyError): Promise<void> {
     this.#draining = true;
     this.#stopping.abort(reason);
-    this.#wake();
+    this.#wake.abort();
     for (const link of this.#all()) link.close(reason);
     await this.#loop;
   }
 
   async #sync(): Promise<void> {
-    const { backoff, counter, log, metrics } = this.#deps;
+    const { backoff, clock, counter, log, metrics } = this.#deps;
     let failures = 0;
     while (!this.#stopping.signal.aborted) {
+      this.#wake = new AbortController();
       metrics.knownServerCount.set(counter.count);
       let waitMs: number;
       try {
-        if (!this.#draining && (this.#syncForever || this.#links.size < counter.count)) await this.#connectOnce();
+        if (this.#wantsLink()) await this.#connectOnce();
         failures = 0;
         waitMs = backoff.reset();
       } catch (error) {
@@ -81,22 +89,31 @@ export class ServerSet {
           "cannot link to a server",
         );
       }
-      await this.#sleep(waitMs);
+      await pause(clock, waitMs, { signal: this.#wake.signal, keepAlive: true });
     }
+  }
+
+  #wantsLink(): boolean {
+    const { clock, counter } = this.#deps;
+    if (this.#draining) return false;
+    return this.#links.size < counter.count || (this.#syncForever && clock.now() >= this.#nextProbeAt);
   }
 
   /** A server that is linked already is no failure: its new connection is closed, and the next try may meet another. */
   async #connectOnce(): Promise<void> {
-    const { connector, counter, log } = this.#deps;
+    const { clock, connector, counter, log, probes } = this.#deps;
+    this.#nextProbeAt = clock.now() + probes.next();
     const opened = await connector.open({ signal: this.#stopping.signal });
     const { link } = opened;
+    counter.heard(link.server.count);
     if (this.#stopping.signal.aborted) return link.close(this.#stopping.signal.reason);
     if (this.#links.has(link.server.id)) {
       link.close(new ProxyError("cancelled", "this agent is linked to this server already"));
       log.debug({ server: link.server.id }, "met a server that is linked already");
       return;
     }
-    counter.heard(link.server.count);
+    // Who looks further may meet one more.
+    this.#nextProbeAt = clock.now() + probes.reset();
     this.#links.set(link.server.id, link);
     this.#counted();
     opened.onGoaway(() => this.#goesAway(link));
@@ -113,7 +130,7 @@ export class ServerSet {
     this.#links.delete(link.server.id);
     this.#goingAway.add(link);
     this.#counted();
-    this.#wake();
+    this.#wake.abort();
   }
 
   /** Compared by object: a late end of an old link must not remove the newer one to the same server. */
@@ -130,16 +147,5 @@ export class ServerSet {
 
   #all(): readonly ServerLink[] {
     return [...this.#links.values(), ...this.#goingAway];
-  }
-
-  #sleep(delayMs: number): Promise<void> {
-    if (this.#stopping.signal.aborted) return Promise.resolve();
-    return new Promise((resolve) => {
-      const cancel = this.#deps.clock.after(delayMs, resolve, { keepAlive: true });
-      this.#wake = () => {
-        cancel();
-        resolve();
-      };
-    });
   }
 }

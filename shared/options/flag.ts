@@ -55,10 +55,10 @@ export type FlagStatus =
   /** Taken and checked, without effect. */
   | { readonly kind: "no-op" | "deprecated"; readonly reason: string }
   /**
-   * Refused when set to anything but its default or one of `harmless`. `sentence` follows the flag's name and a colon:
+   * Refused when set to anything but its default. `sentence` follows the flag's name and a colon:
    * what this version lacks, and what to do instead.
    */
-  | { readonly kind: "later"; readonly sentence: string; readonly harmless?: readonly string[] };
+  | { readonly kind: "later"; readonly sentence: string };
 
 export const works: FlagStatus = { kind: "works" };
 

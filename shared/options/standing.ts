@@ -9,7 +9,7 @@ export function refuseLaterFlags(table: FlagTable, values: Values): void {
     const { status } = definition;
     if (status.kind !== "later") continue;
     const text = formatValue(definition, values[name]);
-    if (text === defaultText(definition) || status.harmless?.includes(text) === true) continue;
+    if (text === defaultText(definition)) continue;
     throw new UsageError(`--${name}: ${status.sentence}`);
   }
 }

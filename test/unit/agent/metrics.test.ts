@@ -6,12 +6,14 @@ import { type FamilyRow, familiesOf, rowOf } from "../shared/metrics/exposition.
 
 const reference = "konnectivity_network_proxy_agent_";
 
-/** KONNECTIVITY 7.2 without leases, and 7.4: names, types, labels, buckets, and HELP where it is compared literally. */
+const callBuckets = ["0.005", "0.025", "0.1", "0.5", "2.5", "10", "30", "+Inf"];
+
+/** KONNECTIVITY 7.2 and 7.4: names, types, labels, buckets, and HELP where it is compared literally. */
 const contract: Readonly<Record<string, FamilyRow>> = {
   dial_duration_seconds: {
     type: "histogram",
     labels: [],
-    buckets: ["0.005", "0.025", "0.1", "0.5", "2.5", "10", "30", "+Inf"],
+    buckets: callBuckets,
     help: /./,
   },
   endpoint_dial_failure_total: {
@@ -25,6 +27,9 @@ const contract: Readonly<Record<string, FamilyRow>> = {
   open_endpoint_connections: { type: "gauge", labels: [], help: "Current number of open endpoint connections." },
   stream_packets_total: { type: "counter", labels: ["packet_type", "segment"], help: /./ },
   stream_errors_total: { type: "counter", labels: ["code", "packet_type", "segment"], help: /./ },
+  lease_lists_total: { type: "counter", labels: ["http_response_code", "reason"], help: /./ },
+  lease_watches_total: { type: "counter", labels: ["http_response_code", "reason"], help: /./ },
+  lease_list_latency_seconds: { type: "histogram", labels: ["http_response_code"], buckets: callBuckets, help: /./ },
 };
 
 /** Samples as `[...label values, value]`, by family. */
@@ -44,6 +49,8 @@ describe("the agent's metrics", () => {
     metrics.endpointDialFailed("dial_timeout");
     metrics.packets.sent("DIAL_RSP");
     metrics.packets.sendFailed("DATA");
+    metrics.leaseLists.answered(200, "", 0.1);
+    metrics.leaseWatches.answered(410, "Expired");
     const families = familiesOf(await expose(metrics.registry), reference);
     expect(Object.fromEntries(Object.entries(families).map(([name, family]) => [name, rowOf(family)]))).toEqual(
       Object.fromEntries(

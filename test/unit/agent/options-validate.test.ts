@@ -91,7 +91,7 @@ describe("an agent's flags fail the reference's rules", () => {
       ["--agent-identifiers=x=y", "--agent-identifiers=", "unknown address type: x"],
       [`--kubeconfig=${missing}`, "--kubeconfig=", "checking KubeconfigPath"],
       ["--server-count-source=x", "--server-count-source=", "--server-count-source must be one of"],
-      ["--count-server-leases", "--count-server-leases=false", "--count-server-leases: this version does not"],
+      ["--proxy-server-host=", "--proxy-server-host=x", "--proxy-server-host must not be empty"],
     ];
     for (const [index, [, , text]] of steps.entries()) {
       const argv = steps.flatMap(([broken, mended], step) => (step < index ? [broken, mended] : [broken]));

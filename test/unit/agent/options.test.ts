@@ -35,6 +35,9 @@ describe("agent options", () => {
       keepaliveMs: 3_600_000,
       halfCloseTimeoutMs: 60_000,
       syncForever: false,
+      serverCountSource: "default",
+      leases: undefined,
+      kubernetes: undefined,
       log: { format: "json", verbosity: 4, file: undefined, stderr: true },
       notices: [],
     });
@@ -100,6 +103,25 @@ describe("agent options", () => {
     expect(run([ca()]).agentId).not.toBe(run([ca()]).agentId);
   });
 
+  it("count servers by leases only if asked to, with the pod's own cluster or a kubeconfig", () => {
+    expect(run([ca(), `--kubeconfig=${file}`, "--server-count-source=max"])).toMatchObject({
+      serverCountSource: "max",
+      leases: undefined,
+      kubernetes: undefined,
+    });
+    const counted = [ca(), "--count-server-leases", "--lease-namespace=ns", "--lease-label-selector=a in (b),!c"];
+    const env = { KUBERNETES_SERVICE_HOST: "10.0.0.1", KUBERNETES_SERVICE_PORT: "443" };
+    expect(run([...counted, "--server-count-source="], env)).toMatchObject({
+      serverCountSource: "default",
+      leases: { namespace: "ns", selector: "a in (b),!c" },
+      kubernetes: { kubeconfig: "", service: { host: "10.0.0.1", port: "443" } },
+    });
+    expect(run([...counted, `--kubeconfig=${file}`]).kubernetes).toMatchObject({
+      kubeconfig: file,
+      service: { host: "", port: "" },
+    });
+  });
+
   it("let the last of a flag and its former name win", () => {
     const selector = (...argv: string[]) =>
       run([ca(), ...argv]).flagValues.find(([name]) => name === "lease-label-selector")?.[1];
@@ -122,8 +144,6 @@ describe("agent options", () => {
     ],
     ["--alpn-proto=a,,b", "--alpn-proto: a protocol's name has 1 to 255 bytes, got 0"],
     [`--alpn-proto=${"a".repeat(256)}`, "--alpn-proto: a protocol's name has 1 to 255 bytes, got 256"],
-    ["--server-count-source=max", "--server-count-source: this version knows the servers' own count only"],
-    ["--count-server-leases", "--count-server-leases: this version does not count servers by their leases yet"],
     ["--enable-profiling", "--enable-profiling: this version has no profiling endpoints yet"],
     ["--log-format=xml", '--log-format must be json or text, got "xml"'],
     ["--agent_identifier=", "unknown flag: --agent_identifier (did you mean --agent-identifiers?)"],
@@ -216,12 +236,15 @@ describe("a stock manifest of the agent", () => {
     });
   });
 
-  it("examples/kind-multinode and e2e: counting leases comes later", () => {
-    const args = [...kind(), "--sync-forever", "--admin-bind-address="];
-    expect(() => run([...args, "--count-server-leases"])).toThrow(
-      "--count-server-leases: this version does not count servers by their leases yet; give every server the number of servers with its --server-count",
-    );
-    expect(run(args)).toMatchObject({ syncForever: true, admin: { host: "", port: 8094 } });
+  it("examples/kind-multinode and e2e: servers are counted by their leases", () => {
+    const args = [...kind(), "--sync-forever", "--admin-bind-address=", "--count-server-leases"];
+    expect(run(args)).toMatchObject({
+      syncForever: true,
+      admin: { host: "", port: 8094 },
+      serverCountSource: "default",
+      leases: { namespace: "kube-system", selector: "k8s-app=konnectivity-server" },
+      notices: [],
+    });
   });
 
   it("README: mTLS, without Kubernetes", () => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { Backoff } from "../../../../agent/links/backoff.ts";
 import type { OpenedLink } from "../../../../agent/links/server-connector.ts";
-import { ResponseServerCounter } from "../../../../agent/links/server-count.ts";
+import { AggregateServerCounter, type LeaseCount } from "../../../../agent/links/server-count.ts";
 import { ServerSet } from "../../../../agent/links/server-set.ts";
 import { AgentMetrics } from "../../../../agent/metrics.ts";
 import { ProxyError } from "../../../../shared/errors.ts";
@@ -20,15 +20,27 @@ interface Attempt {
   readonly reject: (error: Error) => void;
 }
 
-function synced({ syncForever = false } = {}) {
+function synced({ syncForever = false, leases }: { syncForever?: boolean; leases?: LeaseCount } = {}) {
   const clock = new FakeClock();
   const metrics = new AgentMetrics({ version: "test" });
   const attempts: Attempt[] = [];
   const connector = {
     open: ({ signal }: { readonly signal: AbortSignal }) =>
       new Promise<OpenedLink>((resolve, reject) => {
-        attempts.push({ signal, resolve, reject });
-        signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+        const abort = () => reject(signal.reason);
+        signal.addEventListener("abort", abort, { once: true });
+        const over = () => signal.removeEventListener("abort", abort);
+        attempts.push({
+          signal,
+          resolve: (opened) => {
+            over();
+            resolve(opened);
+          },
+          reject: (error) => {
+            over();
+            reject(error);
+          },
+        });
       }),
   };
   const servers = new ServerSet(
@@ -37,8 +49,9 @@ function synced({ syncForever = false } = {}) {
       log: silentLog,
       metrics,
       connector,
-      counter: new ResponseServerCounter(),
+      counter: new AggregateServerCounter({ leases }, { source: "default" }),
       backoff: new Backoff({ random: () => 0 }, { baseMs: 1_000, capMs: 10_000 }),
+      probes: new Backoff({ random: () => 0 }, { baseMs: 1_000, capMs: 30_000 }),
     },
     { syncForever },
   );
@@ -98,11 +111,75 @@ describe("how many servers it links to", () => {
     await servers.stop(bye);
   });
 
-  it("is never enough with sync-forever", async () => {
+  it("is told by one that it has already as well", async () => {
+    const { attempts, meet, goOn, servers, gauge } = synced();
+    await meet(new FakeServerLink("a", 2));
+    await goOn(1_000);
+    await meet(new FakeServerLink("a", 1));
+    await goOn(60_000);
+    expect([attempts.length, await gauge("known_server_count")]).toEqual([2, 1]);
+    await servers.stop(bye);
+  });
+
+  it("grows with the count of leases, at once", async () => {
+    let grow = () => {};
+    const leases = {
+      count: 1,
+      onGrown: (listener: () => void) => {
+        grow = listener;
+      },
+    };
+    const { attempts, meet, goOn, servers, gauge } = synced({ leases });
+    await meet(new FakeServerLink("a", 9));
+    await goOn(5_500);
+    expect(attempts.length).toBe(1);
+    leases.count = 2;
+    grow();
+    await turn();
+    expect([attempts.length, await gauge("known_server_count")]).toEqual([2, 2]);
+    await meet(new FakeServerLink("b", 9));
+    expect(servers.size).toBe(2);
+    await servers.stop(bye);
+  });
+
+  it("has no bound with sync-forever, but ever rarer attempts beyond the count, until one meets a new server", async () => {
     const { attempts, meet, goOn, servers } = synced({ syncForever: true });
     await meet(new FakeServerLink("a", 1));
+    const secondsOfAttempts = async (from: number, to: number) => {
+      const found: number[] = [];
+      for (let second = from; second <= to; second++) {
+        const before = attempts.length;
+        await goOn(1_000);
+        if (attempts.length === before) continue;
+        found.push(second);
+        await meet(new FakeServerLink("a", 1));
+      }
+      return found;
+    };
+    expect(await secondsOfAttempts(1, 300)).toEqual([
+      1, 2, 4, 7, 11, 17, 25, 37, 55, 81, 111, 141, 171, 201, 231, 261, 291,
+    ]);
+    await goOn(29_000);
     await goOn(1_000);
-    expect(attempts.length).toBe(2);
+    const newcomer = await meet(new FakeServerLink("b", 1));
+    expect([newcomer.started, servers.size]).toEqual([true, 2]);
+    expect(await secondsOfAttempts(1, 10)).toEqual([1, 2, 4, 7]);
+    await servers.stop(bye);
+  });
+
+  it("is looked after at the usual pace with sync-forever too, when a link is lost between attempts", async () => {
+    const { attempts, meet, goOn, servers } = synced({ syncForever: true });
+    const link = await meet(new FakeServerLink("a", 1));
+    for (let second = 1; second <= 60; second++) {
+      await goOn(1_000);
+      attempts.at(-1)?.resolve(new FakeServerLink("a", 1));
+      await turn();
+    }
+    const before = attempts.length;
+    link.end(new ProxyError("agent_lost", "lost"));
+    await turn();
+    await goOn(1_000);
+    expect(attempts.length).toBe(before + 1);
     await servers.stop(bye);
   });
 

@@ -62,13 +62,14 @@ async function parseYaml(file: string): Promise<unknown> {
   } catch (cause) {
     throw new UsageError(`kubeconfig ${file}: cannot be read: ${(cause as Error).message}`, { cause });
   }
-  const { parse } = await import("yaml");
+  const { parse, YAMLParseError } = await import("yaml");
   try {
     return parse(text, { logLevel: "error" });
   } catch (error) {
-    // The lines after the first quote the file, which holds keys.
-    const [problem = ""] = (error as Error).message.split("\n");
-    throw new UsageError(`kubeconfig ${file}: is not YAML: ${problem.replace(/:$/, "")}`);
+    // The parser's own words may quote the file, which holds keys.
+    const [place] = (error instanceof YAMLParseError && error.linePos) || [];
+    const where = place === undefined ? "" : `, at line ${place.line}, column ${place.col}`;
+    throw new UsageError(`kubeconfig ${file}: it is not YAML${where}`);
   }
 }
 

@@ -91,6 +91,11 @@ export class Frontend {
     this.#grpc.drain();
   }
 
+  /** After `drain`: resolves when the last client has left, as each does that has heard of its connection's end. */
+  async deserted(): Promise<void> {
+    await Promise.all([...this.#sockets].map((socket) => new Promise((resolve) => socket.once("close", resolve))));
+  }
+
   /** Ends everything at once. */
   abort(reason: ProxyError): void {
     this.#grpc.abort(reason.message);

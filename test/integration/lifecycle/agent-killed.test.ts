@@ -82,6 +82,8 @@ describe.each(["grpc", "connect"] as const)("by %s", (protocol) => {
     const [victim] = bothAgents();
     const busy = await scene.endpoint(
       serve(async (socket) => {
+        // Not before its client reads: one that does not is reset for it.
+        await once(socket, "readable");
         socket.resume();
         for (const chunk of seededBytes(3, Number.POSITIVE_INFINITY)) {
           if (socket.destroyed) return;
@@ -91,6 +93,8 @@ describe.each(["grpc", "connect"] as const)("by %s", (protocol) => {
       }),
     );
     const connections = await openOnBoth(busy.address, protocol);
+    const lostCount = await openAt(victim);
+    const busyNow = Promise.all(connections.map((connection) => once(connection, "data")));
     for (const connection of connections) {
       connection.resume();
       const fill = () => {
@@ -99,8 +103,8 @@ describe.each(["grpc", "connect"] as const)("by %s", (protocol) => {
       connection.on("drain", fill);
       fill();
     }
-    const n = await openAt(victim);
-    await killAndCount(victim, connections, n);
+    await busyNow;
+    await killAndCount(victim, connections, lostCount);
     await scene.settle();
   });
 });

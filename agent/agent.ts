@@ -17,6 +17,8 @@ import type { AgentOptions } from "./options.ts";
 /** A draining agent leaves once it had neither dial nor connection for this long, and at the latest after the other. */
 const drainedAfterIdleMs = 10_000;
 const drainMaxMs = 25_000;
+/** Dials that were sent before the server had read the DRAIN are on their way for about this long. */
+const drainMinMs = 1_000;
 
 export interface AgentDeps {
   readonly clock: Clock;
@@ -92,10 +94,13 @@ export class ProxyAgent {
     this.#draining = true;
     this.#log.info({ open: this.#dials.busyCount }, "draining");
     this.#servers.drain();
-    const deadline = this.#clock.now() + drainMaxMs;
-    while (!options.hurry.aborted && this.#clock.now() < deadline && this.#dials.idleMs < drainedAfterIdleMs) {
-      const waitMs = Math.min(drainedAfterIdleMs - this.#dials.idleMs, deadline - this.#clock.now());
-      await pause(this.#clock, Math.max(waitMs, 1), { signal: options.hurry, keepAlive: true });
+    const startedAt = this.#clock.now();
+    for (;;) {
+      const drainedMs = this.#clock.now() - startedAt;
+      const idleLeftMs = drainedAfterIdleMs - this.#dials.idleMs;
+      const waitMs = Math.min(Math.max(idleLeftMs, drainMinMs - drainedMs), drainMaxMs - drainedMs);
+      if (options.hurry.aborted || waitMs <= 0) return;
+      await pause(this.#clock, waitMs, { signal: options.hurry, keepAlive: true });
     }
   }
 

@@ -1,0 +1,106 @@
+import { generateKeyPairSync } from "node:crypto";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { issueCa, issueCertificate } from "../../shared/tls/issue.ts";
+import { buildGo } from "./go.ts";
+import { ManagedProcess } from "./managed-process.ts";
+import type { Workspace } from "./workspace.ts";
+
+const host = "127.0.0.1";
+
+/** Where a kube-apiserver serves, and the files that it is started with. All belong to the workspace. */
+export interface KubeApiSetting {
+  readonly url: string;
+  readonly port: number;
+  readonly etcdUrl: string;
+  readonly caCert: string;
+  readonly serving: { readonly cert: string; readonly key: string };
+  readonly serviceAccountKeys: { readonly publicKey: string; readonly privateKey: string };
+  /** What the bearer of this token may do is everything. */
+  readonly adminToken: string;
+  readonly tokenFile: string;
+}
+
+/** Writes keys, certificates and the administrator's token. */
+export function writeKubeApiSetting(workspace: Workspace, ports: { api: number; etcd: number }): KubeApiSetting {
+  const save = (name: string, text: string) => {
+    const path = workspace.path(name);
+    writeFileSync(path, text, { mode: 0o600 });
+    return path;
+  };
+  const validityDays = 1;
+  const ca = issueCa({ commonName: "kube-apiserver CA", validityDays });
+  const names = ["localhost", host];
+  const pair = issueCertificate(ca, { commonName: "kube-apiserver", validityDays, usages: ["server"], names });
+  const keys = generateKeyPairSync("ec", {
+    namedCurve: "P-256",
+    publicKeyEncoding: { type: "spki", format: "pem" },
+    privateKeyEncoding: { type: "pkcs8", format: "pem" },
+  });
+  const adminToken = "administrator-of-a-test";
+  return {
+    url: `https://${host}:${ports.api}`,
+    port: ports.api,
+    etcdUrl: `http://${host}:${ports.etcd}`,
+    caCert: save("kube-ca.crt", ca.cert),
+    serving: { cert: save("kube-apiserver.crt", pair.cert), key: save("kube-apiserver.key", pair.key) },
+    serviceAccountKeys: {
+      publicKey: save("service-account.pub", keys.publicKey),
+      privateKey: save("service-account.key", keys.privateKey),
+    },
+    adminToken,
+    tokenFile: save("tokens.csv", `${adminToken},administrator,administrator,system:masters\n`),
+  };
+}
+
+/** Starts the store of a kube-apiserver, built if need be; what it holds goes with the workspace. */
+export async function spawnEtcd(
+  workspace: Workspace,
+  { etcdUrl }: KubeApiSetting,
+  peerPort: number,
+): Promise<ManagedProcess> {
+  const file = await buildGo({ moduleDir: "test/interop/kubernetes/etcd", package: ".", out: "etcd" });
+  const peerUrl = `http://${host}:${peerPort}`;
+  return new ManagedProcess("etcd", {
+    file,
+    args: [
+      `--data-dir=${workspace.path("etcd")}`,
+      `--listen-client-urls=${etcdUrl}`,
+      `--advertise-client-urls=${etcdUrl}`,
+      `--listen-peer-urls=${peerUrl}`,
+      `--initial-advertise-peer-urls=${peerUrl}`,
+      `--initial-cluster=default=${peerUrl}`,
+      "--unsafe-no-fsync",
+      "--log-level=warn",
+    ],
+  });
+}
+
+/** Starts a kube-apiserver, built if need be, that admits the administrator's token and service accounts. */
+export async function spawnKubeApi(workspace: Workspace, setting: KubeApiSetting): Promise<ManagedProcess> {
+  const file = await buildGo({
+    moduleDir: "test/interop/kubernetes/kube-apiserver",
+    package: "k8s.io/kubernetes/cmd/kube-apiserver",
+    out: "kube-apiserver",
+  });
+  const certDir = workspace.path("kube-apiserver");
+  mkdirSync(certDir, { recursive: true });
+  return new ManagedProcess("kube-apiserver", {
+    file,
+    args: [
+      `--etcd-servers=${setting.etcdUrl}`,
+      `--bind-address=${host}`,
+      `--secure-port=${setting.port}`,
+      `--cert-dir=${certDir}`,
+      `--tls-cert-file=${setting.serving.cert}`,
+      `--tls-private-key-file=${setting.serving.key}`,
+      `--token-auth-file=${setting.tokenFile}`,
+      "--authorization-mode=RBAC",
+      "--service-account-issuer=https://kubernetes.default.svc",
+      `--service-account-key-file=${setting.serviceAccountKeys.publicKey}`,
+      `--service-account-signing-key-file=${setting.serviceAccountKeys.privateKey}`,
+      "--service-cluster-ip-range=10.96.0.0/16",
+      // A loopback address is none that it would publish.
+      "--endpoint-reconciler-type=none",
+    ],
+  });
+}

@@ -126,7 +126,7 @@ export class AgentListener {
       this.#linked(call.session, 1);
       const ended = link.run();
       registry.add(link);
-      log.info({ subject: agent.subject, userAgent: agent.userAgent }, "agent linked");
+      log.info({ subject: agent.subject, node: agent.nodeName, userAgent: agent.userAgent }, "agent linked");
       const status = await ended;
       registry.remove(link);
       this.#linked(call.session, -1);

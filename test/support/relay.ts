@@ -1,0 +1,50 @@
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+
+const host = "127.0.0.1";
+
+/** Passes bytes between whoever connects to it and one port of 127.0.0.1, until a test cuts the connections. */
+export class Relay {
+  readonly port: number;
+  readonly #server: Server;
+  readonly #sockets: Set<Socket>;
+
+  private constructor(server: Server, sockets: Set<Socket>) {
+    this.#server = server;
+    this.#sockets = sockets;
+    this.port = (server.address() as AddressInfo).port;
+  }
+
+  static async start(targetPort: number): Promise<Relay> {
+    const sockets = new Set<Socket>();
+    const keep = (socket: Socket, peer: Socket) => {
+      sockets.add(socket);
+      socket.on("error", () => {});
+      socket.once("close", () => {
+        sockets.delete(socket);
+        peer.destroy();
+      });
+      socket.pipe(peer);
+    };
+    const server = createServer((near) => {
+      const far = connect(targetPort, host);
+      keep(near, far);
+      keep(far, near);
+    });
+    server.listen(0, host);
+    await once(server, "listening");
+    return new Relay(server, sockets);
+  }
+
+  /** Drops every connection; new ones are passed on as before. */
+  cut(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  async stop(): Promise<void> {
+    const closed = once(this.#server, "close");
+    this.#server.close();
+    this.cut();
+    await closed;
+  }
+}

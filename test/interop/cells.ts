@@ -22,8 +22,6 @@ export interface Pairing {
 /** A pairing that goes through the full suite. */
 export interface Cell extends Pairing {
   readonly sizes: Sizes;
-  /** Why banners may be lost here; without a reason none may. */
-  readonly losesBanners?: string;
 }
 
 const full: Sizes = { transferBytes: 1024 ** 3, heldConnections: 1_000, dials: 10_000, banners: 300 };
@@ -40,10 +38,6 @@ const frontends = [grpcUds, grpcTcp, connectUds, connectTcp];
 /** Those that kube-apiserver can reach. */
 const apiserverFrontends = [grpcUds, connectUds, connectTcp];
 
-// The Go client's own race: data that comes close behind the DIAL_RSP it answers with CLOSE_REQ, because the dialing
-// goroutine has not registered the connection yet. Source: KONNECTIVITY.md 9.3, C1
-const clientRace = "a reference server sends the first data together with the dial's answer";
-
 export const hawserCells: readonly Cell[] = [
   { ...hawser, frontend: grpcUds, sizes: full },
   { ...hawser, frontend: connectUds, sizes: full },
@@ -54,13 +48,11 @@ export const hawserCells: readonly Cell[] = [
 /** Either half of a running installation may be replaced first. */
 export const mixedCells: readonly Cell[] = [
   { server: hawser.server, agent: reference.agent, frontend: grpcUds, sizes: small },
-  { server: reference.server, agent: hawser.agent, frontend: grpcUds, sizes: small, losesBanners: clientRace },
+  { server: reference.server, agent: hawser.agent, frontend: grpcUds, sizes: small },
 ];
 
 /** The control: what the reference itself does on this machine with this client. */
-export const referenceCells: readonly Cell[] = [
-  { ...reference, frontend: grpcUds, sizes: small, losesBanners: clientRace },
-];
+export const referenceCells: readonly Cell[] = [{ ...reference, frontend: grpcUds, sizes: small }];
 
 export const curlPairings: readonly Pairing[] = [hawser, reference].flatMap((pair) => [
   { ...pair, frontend: connectTcp },

@@ -9,6 +9,8 @@ export interface Differences {
   readonly answersBeforeDial?: string;
   /** Connections whose client left during the dial stay, at the endpoint too. */
   readonly leaksAbandoned?: string;
+  /** Bytes of an endpoint that speaks first may be lost, all of a connection's or none. */
+  readonly losesBanners?: string;
   /** SIGTERM ends the agent and its connections at once. */
   readonly agentStopsAtOnce?: string;
   /** New dials still go to an agent that is to be drained. */
@@ -26,6 +28,12 @@ export function differencesOf({ server, agent, frontend, client }: Pairing): Dif
     ...(server === "reference-v0.30.3" &&
       frontend.protocol === "connect" && {
         answersBeforeDial: "the server answers 200 before it dials, so that a failed dial has no status of its own",
+      }),
+    // The Go client's own race: data that comes close behind the DIAL_RSP it answers with CLOSE_REQ, because the dialing
+    // goroutine has not registered the connection yet. Source: KONNECTIVITY.md 9.3, C1
+    ...(server !== "hawser" &&
+      frontend.protocol === "grpc" && {
+        losesBanners: "the server sends an endpoint's first data together with the dial's answer",
       }),
     ...(agent === "reference-v0.30.3" && {
       agentStopsAtOnce: "the agent knows no drain: SIGTERM ends it with its connections",

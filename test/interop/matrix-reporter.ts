@@ -26,7 +26,8 @@ export default class MatrixReporter implements Reporter {
     const pairings = new Map(everyPairing.map((pairing) => [nameOf(pairing), pairing]));
     const lines = [...pairings].map(([name, pairing]) => {
       const { passed, failed, skipped } = rows.get(name) ?? emptyRow();
-      const counts = `${passed} passed, ${failed} failed${skipped === 0 ? "" : `, ${skipped} skipped`}`;
+      const ran = passed + failed > 0;
+      const counts = ran ? `${passed} passed, ${failed} failed, ${skipped} skipped` : "did not run";
       return [name, counts, Object.values(differencesOf(pairing)).join("; ")].join(" | ");
     });
     const heading = "cell | tests | known differences of the reference";

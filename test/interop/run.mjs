@@ -1,6 +1,9 @@
 // Runs the interop tests from a built tree: `node test/interop/run.mjs [vitest arguments]`. Where no Go can build their
 // Go parts it says so in one line and exits with 77, which means skipped, never passed.
 import { spawn } from "node:child_process";
+import { basename } from "node:path";
+import { fileURLToPath } from "node:url";
+import { BaseSequencer, parseCLI, startVitest } from "vitest/node";
 import { requireGo } from "../../dist/test/support/go.js";
 
 const modules = ["test/interop/konnectivity-client-v0.36.0", "test/interop/reference-v0.36.0"];
@@ -11,9 +14,26 @@ try {
   process.stderr.write(`SKIPPED: the interop tests did not run: ${error.message}\n`);
   process.exit(77);
 }
-// One file at a time: each of them keeps both ends of a tunnel busy.
+
+// What is mostly waiting comes first, while programs for what follows are built; what measures comes when all are built.
+const order = ["matrix", "metrics", "curl", "apiserver", "reusable", "kubernetes", "hawser", "mixed", "reference"];
+class InOrder extends BaseSequencer {
+  sort(files) {
+    const place = ({ moduleId }) => order.indexOf(basename(moduleId, ".test.ts"));
+    return [...files].sort((a, b) => place(a) - place(b));
+  }
+}
+
 const given = process.argv.slice(2);
 const reporters = given.some((arg) => arg.startsWith("--reporter")) ? [] : ["--reporter=default"];
 const matrix = "--reporter=./test/interop/matrix-reporter.ts";
+// One file at a time: each of them keeps both ends of a tunnel busy.
 const args = ["vitest", "run", "--project", "interop", "--no-file-parallelism", ...reporters, matrix, ...given];
-spawn("npx", args, { stdio: "inherit" }).on("close", (code) => process.exit(code ?? 1));
+const { filter, options } = parseCLI(args);
+
+const isWhole = filter.length === 0 && !process.env.HAWSER_INTEROP_ONLY;
+const builder =
+  isWhole && spawn(process.execPath, [fileURLToPath(import.meta.resolve("../../dist/test/interop/build-ahead.js"))]);
+const vitest = await startVitest("test", filter, { ...options, sequence: { sequencer: InOrder } });
+await vitest.close();
+if (builder) builder.kill();

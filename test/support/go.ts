@@ -1,7 +1,8 @@
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { repositoryRoot } from "./repository-root.ts";
 
@@ -36,6 +37,13 @@ export async function buildGo(build: GoBuild): Promise<string> {
   const binary = join(cache, `${build.out}-${hashSources(moduleDir, modfile, version, build.package)}`);
   if (existsSync(binary)) return binary;
   mkdirSync(cache, { recursive: true });
+  return alone(join(cache, "lock"), () => (existsSync(binary) ? binary : compile(build, binary)));
+}
+
+async function compile(build: GoBuild, binary: string): Promise<string> {
+  const { modfile = "go.mod" } = build;
+  const moduleDir = join(repositoryRoot, build.moduleDir);
+  const cache = dirname(binary);
   const unfinished = `${binary}.${process.pid}`;
   // Two packages at once, since a compiler of each may take a gigabyte. Without the symbols of a debugger the link is quicker.
   const frugal = ["-p", "2", "-ldflags", "-s -w"];
@@ -51,6 +59,41 @@ export async function buildGo(build: GoBuild): Promise<string> {
   }
   renameSync(unfinished, binary);
   return binary;
+}
+
+/**
+ * Does `work` while nobody else does theirs under this lock file, in whatever process. The file of a process that is gone is
+ * taken away; if two do that at the same moment both go on, which costs memory and nothing else.
+ */
+async function alone<T>(lock: string, work: () => T | Promise<T>): Promise<T> {
+  while (!claim(lock)) {
+    if (!isHeld(lock)) rmSync(lock, { force: true });
+    else await sleep(100);
+  }
+  try {
+    return await work();
+  } finally {
+    rmSync(lock, { force: true });
+  }
+}
+
+function claim(lock: string): boolean {
+  try {
+    writeFileSync(lock, String(process.pid), { flag: "wx" });
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    return false;
+  }
+}
+
+function isHeld(lock: string): boolean {
+  try {
+    process.kill(Number(readFileSync(lock, "utf8")), 0);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Resolves to the Go version that would build the module; rejects with GoMissing. */

@@ -52,13 +52,25 @@ export function writeKubeApiSetting(workspace: Workspace, ports: { api: number; 
   };
 }
 
+export function buildEtcd(): Promise<string> {
+  return buildGo({ moduleDir: "test/interop/kubernetes/etcd", package: ".", out: "etcd" });
+}
+
+export function buildKubeApi(): Promise<string> {
+  return buildGo({
+    moduleDir: "test/interop/kubernetes/kube-apiserver",
+    package: "k8s.io/kubernetes/cmd/kube-apiserver",
+    out: "kube-apiserver",
+  });
+}
+
 /** Starts the store of a kube-apiserver, built if need be; what it holds goes with the workspace. */
 export async function spawnEtcd(
   workspace: Workspace,
   { etcdUrl }: KubeApiSetting,
   peerPort: number,
 ): Promise<ManagedProcess> {
-  const file = await buildGo({ moduleDir: "test/interop/kubernetes/etcd", package: ".", out: "etcd" });
+  const file = await buildEtcd();
   const peerUrl = `http://${host}:${peerPort}`;
   return new ManagedProcess("etcd", {
     file,
@@ -77,11 +89,7 @@ export async function spawnEtcd(
 
 /** Starts a kube-apiserver, built if need be, that admits the administrator's token and service accounts. */
 export async function spawnKubeApi(workspace: Workspace, setting: KubeApiSetting): Promise<ManagedProcess> {
-  const file = await buildGo({
-    moduleDir: "test/interop/kubernetes/kube-apiserver",
-    package: "k8s.io/kubernetes/cmd/kube-apiserver",
-    out: "kube-apiserver",
-  });
+  const file = await buildKubeApi();
   const certDir = workspace.path("kube-apiserver");
   mkdirSync(certDir, { recursive: true });
   return new ManagedProcess("kube-apiserver", {

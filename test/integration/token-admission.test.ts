@@ -137,6 +137,9 @@ describe("an agent is refused", () => {
     const { session, stream } = await scene.connect("refused", `Bearer ${token}`);
     expect(await stream.ended).toMatchObject({ status: unauthenticated, message: `${prefix}lookup failed: ${text}` });
     await session.closed;
+    // Not only when the time of a connection without an agent is over.
+    const page = await scene.server.metrics();
+    expect(page.sum("hawser_server_refused_total", { limit: "admission_time" }) ?? 0).toBe(0);
     expect(await scene.linked()).toBe(0);
     // Once more, for the cached verdict.
     expect(await refusal(`Bearer ${token}`)).toMatchObject({ status: unauthenticated });

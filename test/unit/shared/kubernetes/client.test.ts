@@ -10,13 +10,15 @@ let api: FakeKubeApi;
 let clock: FakeClock;
 let client: KubernetesClient;
 
-function connect(tls: Partial<ClusterTls> = {}, url = api.url): KubernetesClient {
+const unlimited = { qps: -1, burst: 1 };
+
+function connect(tls: Partial<ClusterTls> = {}, url = api.url, rate = unlimited): KubernetesClient {
   const access = {
     url: new URL(url),
     tls: { ca: api.ca, verify: true, serverName: undefined, keyPair: undefined, ...tls },
     token: () => "secret",
   };
-  return createKubernetesClient(access, { qps: -1, burst: 1, clock, log: silentLog });
+  return createKubernetesClient(access, { ...rate, clock, log: silentLog });
 }
 
 beforeEach(async () => {
@@ -132,6 +134,18 @@ describe("a request", () => {
     await expect(client.request("GET", "/x", { signal: leave.signal })).rejects.toBe(reason);
     expect(api.calls).toHaveLength(1);
     expect(clock.pending).toBe(0);
+  });
+
+  it("waits until the rate allows it, as long as it may take", async () => {
+    const slow = connect({}, api.url, { qps: 0.5, burst: 1 });
+    await slow.request("GET", "/first");
+    const second = slow.request("GET", "/second");
+    expect((await failure(slow.request("GET", "/third", { timeoutMs: 3_999 }))).message).toMatch(/--kubeconfig-qps/);
+    expect(api.calls).toHaveLength(1);
+    clock.advance(2_000);
+    await second;
+    expect(api.calls.map(({ path }) => path)).toEqual(["/first", "/second"]);
+    slow.close();
   });
 
   it("says so when nobody listens", async () => {

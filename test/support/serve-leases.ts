@@ -8,6 +8,8 @@ import type { FakeLeaseApi } from "./fake-lease-api.ts";
 export function serveLeases(api: FakeKubeApi, leases: FakeLeaseApi): void {
   api.script = (call) => (response) => {
     const query = Object.fromEntries(call.query);
+    // A watch that begins with a list, which newer clients try first.
+    if (query.sendInitialEvents !== undefined) return refuse(response, new KubernetesError(422, "Invalid", "unknown"));
     const answering =
       query.watch === "true" ? watch(leases, call, query, response) : answer(leases, call, query, response);
     answering.catch((error) => refuse(response, error));

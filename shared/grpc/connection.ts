@@ -4,6 +4,7 @@ import type { Clock } from "../clock.ts";
 import type { Log } from "../log.ts";
 import { peerOf } from "../peer-address.ts";
 import { Keepalive, type KeepaliveOptions, Liveness } from "./keepalive.ts";
+import { ResetWatch } from "./reset-watch.ts";
 
 /** Time that HTTP/2 gets to flush its last frames before the socket below it is destroyed. */
 const abortGraceMs = 250;
@@ -29,6 +30,7 @@ export class Connection {
   readonly #onLost: (message: string) => void;
   readonly #liveness: Liveness;
   readonly #keepalive: Keepalive | undefined;
+  readonly #resetWatch: ResetWatch;
   #resolveClosed: () => void = () => {};
   #aborted = false;
   #lost: string | undefined;
@@ -63,6 +65,7 @@ export class Connection {
         options.keepalive,
       );
     }
+    this.#resetWatch = new ResetWatch(deps, socket, () => this.abort("the peer reset the connection"));
     session.on("error", (error) => this.#logError(error));
     session.on("goaway", (code, _lastStreamId, data) => {
       if (code !== 0) this.#lost ??= goawayText(code, data);
@@ -101,6 +104,7 @@ export class Connection {
 
   #lose(message: string): void {
     this.#keepalive?.stop();
+    this.#resetWatch.stop();
     this.#lost ??= message;
     this.#onLost(this.#lost);
   }

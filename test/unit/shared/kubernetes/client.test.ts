@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { KubernetesError, type WatchEvent } from "../../../../shared/kubernetes/api.ts";
 import { createKubernetesClient, type KubernetesClient } from "../../../../shared/kubernetes/client.ts";
@@ -134,6 +135,12 @@ describe("a request", () => {
     await expect(client.request("GET", "/x", { signal: leave.signal })).rejects.toBe(reason);
     expect(api.calls).toHaveLength(1);
     expect(clock.pending).toBe(0);
+  });
+
+  it("leaves nothing on a signal that outlives it", async () => {
+    const { signal } = new AbortController();
+    await client.request("GET", "/x", { signal });
+    expect(getEventListeners(signal, "abort")).toEqual([]);
   });
 
   it("waits until the rate allows it, as long as it may take", async () => {

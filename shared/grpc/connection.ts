@@ -1,5 +1,6 @@
 import type { Http2Session } from "node:http2";
 import type { Socket } from "node:net";
+import { TLSSocket } from "node:tls";
 import type { Clock } from "../clock.ts";
 import type { Log } from "../log.ts";
 import { peerOf } from "../peer-address.ts";
@@ -30,7 +31,7 @@ export class Connection {
   readonly #onLost: (message: string) => void;
   readonly #liveness: Liveness;
   readonly #keepalive: Keepalive | undefined;
-  readonly #resetWatch: ResetWatch;
+  readonly #resetWatch: ResetWatch | undefined;
   #resolveClosed: () => void = () => {};
   #aborted = false;
   #lost: string | undefined;
@@ -65,7 +66,9 @@ export class Connection {
         options.keepalive,
       );
     }
-    this.#resetWatch = new ResetWatch(deps, socket, () => this.abort("the peer reset the connection"));
+    if (socket instanceof TLSSocket) {
+      this.#resetWatch = new ResetWatch(deps, socket, () => this.abort("the peer reset the connection"));
+    }
     session.on("error", (error) => this.#logError(error));
     session.on("goaway", (code, _lastStreamId, data) => {
       if (code !== 0) this.#lost ??= goawayText(code, data);
@@ -104,7 +107,7 @@ export class Connection {
 
   #lose(message: string): void {
     this.#keepalive?.stop();
-    this.#resetWatch.stop();
+    this.#resetWatch?.stop();
     this.#lost ??= message;
     this.#onLost(this.#lost);
   }

@@ -81,7 +81,7 @@ export class ProxyServer {
   async #stop(hurry: AbortSignal): Promise<void> {
     const { log } = this.#deps;
     // From now on agents should look for other servers only. An API that does not answer must not delay the rest.
-    const leaseGone = this.#leases?.stop();
+    const leaseGone = this.#leases?.stop() ?? Promise.resolve();
     this.#dialer.drain();
     await Promise.all(this.#frontends.map((frontend) => frontend.drain()));
     await this.#agents.closeListener();
@@ -99,7 +99,7 @@ export class ProxyServer {
     );
     for (const frontend of this.#frontends) frontend.abort(reason);
     this.#agents.abort(reason);
-    await leaseGone;
+    await this.#within(immediateShutdownMs, leaseGone, hurry);
     log.info("stopped");
   }
 

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { microTime } from "../../../shared/kubernetes/lease.ts";
 import { LeaseScene, leaseOf } from "../../support/lease-scene.ts";
+import { within } from "../../support/within.ts";
 
 let scene: LeaseScene;
 beforeEach(async () => {
@@ -77,4 +78,18 @@ it("an API that is away at the start holds neither half up, and a server does no
   expect((await agent.get("/healthz")).status).toBe(200);
   await scene.agentsSee({ known: 1, linked: 1 });
   expect(await scene.endServer(1, "SIGTERM")).toMatchObject({ code: 0 });
+});
+
+it("an API that hangs at the end is waited for, but not past a second signal", async () => {
+  const { leases } = scene;
+  const server = await scene.addServer(1);
+  await scene.hasLease(1);
+  leases.hanging = true;
+  server.kill("SIGTERM");
+  await scene.until("the deletion of its lease to be asked for", () =>
+    leases.calls.some(({ method }) => method === "DELETE"),
+  );
+  server.kill("SIGTERM");
+  // The deletion itself would be given up after 3 s.
+  expect(await within(2_000, "the server's exit", server.exited)).toEqual({ code: 1, signal: null });
 });

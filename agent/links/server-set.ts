@@ -69,25 +69,23 @@ export class ServerSet {
 
   async #sync(): Promise<void> {
     const { backoff, clock, counter, log, metrics } = this.#deps;
-    let failures = 0;
+    let lastReason: string | undefined;
     while (!this.#stopping.signal.aborted) {
       this.#wake = new AbortController();
       metrics.knownServerCount.set(counter.count);
       let waitMs: number;
       try {
         if (this.#wantsLink()) await this.#connectOnce();
-        failures = 0;
+        lastReason = undefined;
         waitMs = backoff.reset();
       } catch (error) {
         if (this.#stopping.signal.aborted) return;
         waitMs = backoff.next();
-        failures += 1;
-        // The first failure is news; that it goes on is not.
-        const level = failures === 1 ? "warn" : "debug";
-        log[level](
-          { reason: (error as Error).message, retryInMs: Math.round(waitMs), err: error },
-          "cannot link to a server",
-        );
+        const reason = (error as Error).message;
+        // That it fails is news, and that it fails for another reason; that it goes on is not.
+        const level = reason === lastReason ? "debug" : "warn";
+        lastReason = reason;
+        log[level]({ reason, retryInMs: Math.round(waitMs), err: error }, "cannot link to a server");
       }
       await pause(clock, waitMs, { signal: this.#wake.signal, keepAlive: true });
     }

@@ -5,10 +5,10 @@ import { AggregateServerCounter, type LeaseCount } from "../../../../agent/links
 import { ServerSet } from "../../../../agent/links/server-set.ts";
 import { AgentMetrics } from "../../../../agent/metrics.ts";
 import { ProxyError } from "../../../../shared/errors.ts";
-import { silentLog } from "../../../../shared/log.ts";
 import { expose } from "../../../../shared/metrics/registry.ts";
 import { FakeClock } from "../../../support/fake-clock.ts";
 import { FakeServerLink } from "../../../support/fake-server-link.ts";
+import { LogLines } from "../../../support/log-lines.ts";
 import { MetricsPage } from "../../../support/metrics-page.ts";
 import { turn } from "../../../support/turn.ts";
 
@@ -22,6 +22,7 @@ interface Attempt {
 
 function synced({ syncForever = false, leases }: { syncForever?: boolean; leases?: LeaseCount } = {}) {
   const clock = new FakeClock();
+  const lines = new LogLines();
   const metrics = new AgentMetrics({ version: "test" });
   const attempts: Attempt[] = [];
   const connector = {
@@ -46,7 +47,7 @@ function synced({ syncForever = false, leases }: { syncForever?: boolean; leases
   const servers = new ServerSet(
     {
       clock,
-      log: silentLog,
+      log: lines.log,
       metrics,
       connector,
       counter: new AggregateServerCounter({ leases }, { source: "default" }),
@@ -66,10 +67,11 @@ function synced({ syncForever = false, leases }: { syncForever?: boolean; leases
       await turn();
       return link;
     },
-    fail: async () => {
-      attempts.at(-1)?.reject(new Error("connection refused"));
+    fail: async (reason = "connection refused") => {
+      attempts.at(-1)?.reject(new Error(reason));
       await turn();
     },
+    warnings: () => lines.of("warn").length,
     goOn: async (ms: number) => {
       clock.advance(ms);
       await turn();
@@ -275,6 +277,19 @@ describe("drain", () => {
     expect([link.started, link.state]).toEqual([true, "draining"]);
     await servers.stop(bye);
   });
+});
+
+it("warns of a failure when it is news: the first time, and when the reason is another", async () => {
+  const { fail, goOn, warnings, servers } = synced();
+  await fail();
+  expect(warnings()).toBe(1);
+  await goOn(1_000);
+  await fail();
+  expect(warnings()).toBe(1);
+  await goOn(1_500);
+  await fail("the token file is empty");
+  expect(warnings()).toBe(2);
+  await servers.stop(bye);
 });
 
 describe("stop", () => {

@@ -6,7 +6,7 @@ import { type CodedPacketMeter, PacketMetrics } from "../shared/metrics/packet-m
 import { byValue, counters, gauge, histogram, openRegistry, type Registry } from "../shared/metrics/registry.ts";
 import type { CloseReport } from "../shared/stream/splice.ts";
 
-/** Why the reference counts an endpoint as not reached. Source: KONNECTIVITY 7.2. */
+/** Why the reference counts an endpoint as not reached. Source: the reference. */
 const endpointDialFailureReasons = ["timeout", "unknown"] as const;
 type EndpointDialFailureReason = (typeof endpointDialFailureReasons)[number];
 

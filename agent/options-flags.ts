@@ -9,7 +9,7 @@ const limits = "Limits";
 
 const serverLabel = "k8s-app=konnectivity-server";
 
-/** The flags of `proxy-agent`. Source: KONNECTIVITY 6.1, and DESIGN 3.6 for our own. */
+/** The flags of `proxy-agent`. The reference's first, then our own. */
 export const agentFlags = {
   "proxy-server-host": {
     type: "string",

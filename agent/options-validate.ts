@@ -14,7 +14,7 @@ const serverCountSources: ReadonlySet<string> = new Set(["", "default", "max"]);
 
 /**
  * The reference's rules in the reference's order: the first that fails is the one reported.
- * Throws UsageError without the prefix. Source: KONNECTIVITY 6.2.
+ * Throws UsageError without the prefix. Source: the reference.
  */
 export function validateAgentFlags(values: AgentFlagValues): void {
   requireKeyPair("agent", { certFile: values["agent-cert"], keyFile: values["agent-key"] });

@@ -63,7 +63,7 @@ export type AgentCommand =
   | { readonly kind: "help"; readonly text: string }
   | { readonly kind: "version" };
 
-/** grpc-go raises shorter intervals of a client to this. Source: KONNECTIVITY 6.1. */
+/** grpc-go raises shorter intervals of a client to this. Source: the reference. */
 const minKeepaliveMs = 10_000;
 const alpnNameMaxBytes = 255;
 /** An agent makes a call or two every few minutes; this only bounds what a defect could do. */

@@ -17,7 +17,7 @@ import {
 import type { CloseReport } from "../shared/stream/splice.ts";
 import type { LeaseMetrics } from "./leases/lease-collector.ts";
 
-/** Why the reference counts a dial as failed; one dial may count more than once. Source: KONNECTIVITY 7.1. */
+/** Why the reference counts a dial as failed; one dial may count more than once. Source: the reference. */
 const dialFailureReasons = [
   "no_agent",
   "error_response",

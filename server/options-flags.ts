@@ -8,7 +8,7 @@ const tls = "TLS";
 const kubernetes = "Kubernetes";
 const limits = "Limits";
 
-/** The flags of `proxy-server`. Source: KONNECTIVITY 5.1, and DESIGN 3.6 and 3.10 for our own. */
+/** The flags of `proxy-server`. The reference's first, then our own. */
 export const serverFlags = {
   mode: {
     type: "string",

@@ -20,7 +20,7 @@ const highestFreePort = 49151;
 
 /**
  * The reference's rules in the reference's order: the first that fails is the one reported.
- * Throws UsageError without the prefix. Source: KONNECTIVITY 5.2.
+ * Throws UsageError without the prefix. Source: the reference.
  */
 export function validateServerFlags(values: ServerFlagValues): void {
   requireKeyPair("server", { certFile: values["server-cert"], keyFile: values["server-key"] });

@@ -91,7 +91,7 @@ export type ServerCommand =
 
 /** When the reference's clients give a dial up. */
 const clientDialTimeoutMs = 30_000;
-/** grpc-go's keepalive: what 0 stands for, and the shortest interval. Source: KONNECTIVITY 5.4. */
+/** grpc-go's keepalive: what 0 stands for, and the shortest interval. Source: the reference. */
 const unsetKeepaliveMs = 7_200_000;
 const minKeepaliveMs = 1_000;
 /** Enough for the agents of a large cluster to come back within a minute, and no load for kube-apiserver. */

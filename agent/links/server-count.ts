@@ -25,7 +25,7 @@ export class ResponseServerCounter implements ServerCounter {
 /** `--server-count-source`: `default` believes leases where they are counted, `max` the larger count. */
 export type ServerCountSource = "default" | "max";
 
-/** What servers say and what leases say, made one count. Source: KONNECTIVITY 6.5. */
+/** What servers say and what leases say, made one count. Source: the reference. */
 export class AggregateServerCounter implements LeaseCount {
   readonly #responses = new ResponseServerCounter();
   readonly #leases: LeaseCount | undefined;

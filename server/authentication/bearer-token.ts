@@ -5,7 +5,7 @@ const scheme = "Bearer ";
 
 /**
  * The token that an agent presents. Throws a GrpcError, UNAUTHENTICATED and the reference's text, if there is not just one.
- * Source: KONNECTIVITY 2.5.
+ * Source: the reference.
  */
 export function bearerToken(metadata: Metadata): string {
   const values = (metadata.get("authorization") ?? []).map(String);

@@ -40,7 +40,7 @@ export async function reviewToken(api: KubernetesApi, token: string, expected: E
   return judge(fieldsOf(answer).status, expected);
 }
 
-/** The reference's checks in its order, and then the audience, which it does not look at. Source: KONNECTIVITY 5.7. */
+/** The reference's checks in its order, and then the audience, which it does not look at. Source: the reference. */
 function judge(status: unknown, expected: ExpectedAccount): Verdict {
   if (typeof status !== "object" || status === null) {
     throw new KubernetesError(200, "", "kube-apiserver answered a TokenReview without a status");

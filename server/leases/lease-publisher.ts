@@ -5,7 +5,7 @@ import { OutageLog } from "../../shared/kubernetes/lease-outage.ts";
 import type { Log } from "../../shared/log.ts";
 import { pause } from "../../shared/pause.ts";
 
-// Source of these: KONNECTIVITY 5.8.
+// The reference's intervals.
 const leaseDurationSeconds = 30;
 const renewEveryMs = 15_000;
 const jitterShare = 0.04;

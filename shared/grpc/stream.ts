@@ -85,7 +85,7 @@ export interface GrpcServerSession {
   allowCalls(count: number): void;
   /** GOAWAY NO_ERROR; calls that run go on, the session closes after the last. Later ones are refused as not begun. */
   drain(): void;
-  /** Ends everything now: the HTTP/2 session, and after a grace of 250 ms the raw socket (DESIGN: vanished peers). */
+  /** Ends everything now: the HTTP/2 session, and after a grace of 250 ms the raw socket, since a vanished peer leaves it open otherwise. */
   abort(reason: string): void;
   readonly closed: Promise<void>;
 }

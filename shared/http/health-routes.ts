@@ -9,14 +9,14 @@ export interface HealthSources {
 
 const ok: HttpAnswer = { status: 200, body: "ok" };
 
-/** The health port of the server. Source: KONNECTIVITY 5.4. */
+/** The health port of the server. Source: the reference. */
 export function serverHealthRoutes(sources: HealthSources): HttpRoutes {
   return healthRoutes(sources, () =>
     sources.ready() ? ok : { status: 500, body: "no connection to any proxy agent" },
   );
 }
 
-/** The health port of the agent. Source: KONNECTIVITY 6.8. */
+/** The health port of the agent. Source: the reference. */
 export function agentHealthRoutes(sources: HealthSources): HttpRoutes {
   return healthRoutes(sources, ({ query }) => {
     if (!sources.ready()) {

@@ -40,7 +40,7 @@ export function leasePath(namespace: string, name: string): string {
 
 /**
  * When the lease runs out, in milliseconds since 1970: its duration after the holder renewed, or else acquired, it.
- * NaN, with which every comparison is false, if it has no duration, no time, or a time that is none. Source: KONNECTIVITY 5.8.
+ * NaN, with which every comparison is false, if it has no duration, no time, or a time that is none. Source: the reference.
  */
 export function leaseExpiresAt({ spec }: Lease): number {
   return parseTime(spec?.renewTime ?? spec?.acquireTime) + Number(spec?.leaseDurationSeconds) * 1000;
@@ -64,7 +64,7 @@ export function microTime(epochMs: number): string {
 
 /**
  * Reads `key=value,key=value`, blanks around each dropped; of a key given twice the last counts.
- * Throws ValueError. Source: KONNECTIVITY 5.2 (15).
+ * Throws ValueError. Source: the reference.
  */
 export function parseLabels(text: string): Readonly<Record<string, string>> {
   if (text === "") throw new ValueError("empty string provided");

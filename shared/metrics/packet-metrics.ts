@@ -4,7 +4,7 @@ import type { PacketMeter } from "../konnectivity/packet-stream.ts";
 import type { Counter } from "./instruments.ts";
 import { counters, type Family, type Registry } from "./registry.ts";
 
-/** Which packets a counter is about. Source: KONNECTIVITY 7. */
+/** Which packets a counter is about. Source: the reference. */
 export type Segment = "from_client" | "to_client" | "from_agent" | "to_agent";
 
 /** The codes as Go writes them, which is how the reference labels them. */

@@ -9,7 +9,7 @@ export interface ListenAddress {
 
 const portMax = 65535;
 
-/** The header value limits of DESIGN 6, in bytes. */
+/** The limits of header values, in bytes. */
 export const idMaxBytes = 253;
 export const identifiersMaxBytes = 4096;
 

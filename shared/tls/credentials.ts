@@ -60,7 +60,7 @@ export function loadKeyPair(
 /**
  * Reads a CA bundle. Every `CERTIFICATE` block without headers must parse; other blocks, and text that is no block, are
  * skipped; none at all is an error. Expired ones are kept, so that old and new CAs can overlap. Throws a UsageError.
- * Source: KONNECTIVITY 5.5.
+ * Source: the reference.
  */
 export function loadCaBundle(file: string): CaBundle {
   const fail = (reason: string): never => {

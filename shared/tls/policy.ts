@@ -3,7 +3,7 @@ import { UsageError } from "../errors.ts";
 
 /**
  * The suites that Go counts as secure, by their IANA names as `--cipher-suites` takes them, and OpenSSL's names for them.
- * Source: KONNECTIVITY 5.2 (14).
+ * Source: the reference.
  */
 const openSslNames = {
   TLS_AES_128_GCM_SHA256: "TLS_AES_128_GCM_SHA256",
@@ -56,7 +56,7 @@ const tlsVersions = {
 
 /**
  * The `minVersion` option of `node:tls` for a value of `--tls-min-version`; empty means 1.2.
- * Throws a UsageError with the reference's text. Source: KONNECTIVITY 5.2 (13).
+ * Throws a UsageError with the reference's text. Source: the reference.
  */
 export function minTlsVersion(goName: string): SecureVersion {
   if (goName === "") return "TLSv1.2";

@@ -9,7 +9,7 @@ import { repositoryRoot } from "./repository-root.ts";
 import { until } from "./until.ts";
 import type { Workspace } from "./workspace.ts";
 
-/** The versions whose server and agent can be built as Go modules, oldest first. Source: KONNECTIVITY.md 13 */
+/** The versions whose server and agent can be built as Go modules, oldest first. Others are not served by the module proxy */
 export const referenceVersions = ["v0.30.3", "v0.34.0", "v0.36.0"] as const;
 
 export type Reference = `reference-${(typeof referenceVersions)[number]}`;

@@ -8,7 +8,7 @@ const reference = "konnectivity_network_proxy_agent_";
 
 const callBuckets = ["0.005", "0.025", "0.1", "0.5", "2.5", "10", "30", "+Inf"];
 
-/** KONNECTIVITY 7.2 and 7.4: names, types, labels, buckets, and HELP where it is compared literally. */
+/** The reference's families: names, types, labels, buckets, and HELP where it is compared literally. */
 const contract: Readonly<Record<string, FamilyRow>> = {
   dial_duration_seconds: {
     type: "histogram",

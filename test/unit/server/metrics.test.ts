@@ -9,7 +9,7 @@ const lifetime = ["1", "5", "15", "30", "60", "300", "900", "1800", "3600", "144
 
 const calls = ["0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "+Inf"];
 
-/** KONNECTIVITY 7.1 and 7.4: names, types, labels, buckets, and HELP where it is compared literally. */
+/** The reference's families: names, types, labels, buckets, and HELP where it is compared literally. */
 const contract: Readonly<Record<string, FamilyRow>> = {
   dial_duration_seconds: { type: "histogram", labels: [], buckets: latency, help: /./ },
   frontend_write_duration_seconds: { type: "histogram", labels: [], buckets: latency, help: /./ },

@@ -111,7 +111,7 @@ describe("a dial order", () => {
   });
 });
 
-/** KONNECTIVITY 1.4.2. */
+/** What proto/PROTOCOL.md says of an agent. */
 describe("DATA and CLOSE_REQ", () => {
   it("of an unknown connection are answered, DATA of connection 0 is dropped", async () => {
     const { call } = await linked();

@@ -71,7 +71,7 @@ const refused: KnownPacket = {
   error: "this stream has a dial already (dial 8)",
 };
 
-/** KONNECTIVITY 1.4.1 and 1.4.5, with the differences of proto/PROTOCOL.md: every packet in every state. */
+/** What proto/PROTOCOL.md says: every packet in every state. */
 const table: readonly (readonly [State, string, KnownPacket, Row])[] = [
   ["idle", "DIAL_REQ", request, { dials: 1 }],
   ["idle", "DATA", data(5n), { answer: [closeRsp(5n, "backend not initialized")] }],

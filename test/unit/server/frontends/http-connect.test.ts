@@ -79,7 +79,7 @@ describe("a request", () => {
   });
 });
 
-/** KONNECTIVITY 3.4 and 3.5. */
+/** The reference's answers, byte for byte. */
 describe("a refusal, byte for byte", () => {
   it.each([
     [

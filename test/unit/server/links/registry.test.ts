@@ -18,7 +18,7 @@ function registered(strategies: readonly StrategyName[], ...links: readonly Fake
   return { registry, changes, choose: (address: string) => registry.choose(address, none)?.agent.id };
 }
 
-/** The managers' rows of the reference's tests (KONNECTIVITY 8.2), by their names. */
+/** The managers' rows of the reference's tests (its pkg/server), by their names. */
 describe("TestAddRemoveBackends", () => {
   it("_DefaultStrategy: any agent, none after removal", () => {
     const links = ["1", "2", "3"].map((id) => new FakeAgentLink(id));

@@ -18,6 +18,7 @@ import { toTimerMs } from "../shared/options/go-duration.ts";
 import { parseFlags } from "../shared/options/pflag.ts";
 import { flagValuesOf, noticesOf, refuseLaterFlags } from "../shared/options/standing.ts";
 import { usageText } from "../shared/options/usage.ts";
+import type { ProgramCommand } from "../shared/program.ts";
 import type { LeaseCounterOptions } from "./links/lease-counter.ts";
 import type { ServerCountSource } from "./links/server-count.ts";
 import { agentFlags } from "./options-flags.ts";
@@ -58,10 +59,7 @@ export interface AgentOptions {
   readonly flagValues: readonly (readonly [string, string])[];
 }
 
-export type AgentCommand =
-  | { readonly kind: "run"; readonly options: AgentOptions }
-  | { readonly kind: "help"; readonly text: string }
-  | { readonly kind: "version" };
+export type AgentCommand = ProgramCommand<AgentOptions>;
 
 /** grpc-go raises shorter intervals of a client to this. Source: the reference. */
 const minKeepaliveMs = 10_000;

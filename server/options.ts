@@ -19,6 +19,7 @@ import { parseFlags } from "../shared/options/pflag.ts";
 import { flagValuesOf, noticesOf, refuseLaterFlags } from "../shared/options/standing.ts";
 import { usageText } from "../shared/options/usage.ts";
 import { ValueError } from "../shared/options/value-error.ts";
+import type { ProgramCommand } from "../shared/program.ts";
 import { minTlsVersion } from "../shared/tls/policy.ts";
 import type { ExpectedAccount } from "./authentication/token-review.ts";
 import { type LeaseOptions, leaseName } from "./leases/lease-publisher.ts";
@@ -84,10 +85,7 @@ export interface ServerOptions {
   readonly flagValues: readonly (readonly [string, string])[];
 }
 
-export type ServerCommand =
-  | { readonly kind: "run"; readonly options: ServerOptions }
-  | { readonly kind: "help"; readonly text: string }
-  | { readonly kind: "version" };
+export type ServerCommand = ProgramCommand<ServerOptions>;
 
 /** When the reference's clients give a dial up. */
 const clientDialTimeoutMs = 30_000;

@@ -1,0 +1,80 @@
+import { systemClock } from "./clock.ts";
+import { type HttpRoutes, startHttpListener } from "./http/listener.ts";
+import type { KubernetesClient } from "./kubernetes/client.ts";
+import { type KubernetesOptions, openKubernetesApi } from "./kubernetes/open-api.ts";
+import { type Log, type LogOptions, openLog } from "./log.ts";
+import { addProcessMetrics, type Registry } from "./metrics/registry.ts";
+import { type ExitCode, reportStartFailure, watchDefects, watchSignals } from "./process.ts";
+import { version } from "./version.ts";
+
+/** What every half's options hold. */
+export interface ProgramOptions {
+  readonly log: LogOptions;
+  readonly notices: readonly string[];
+  readonly flagValues: readonly (readonly [string, string])[];
+  readonly kubernetes: KubernetesOptions | undefined;
+  readonly health: { readonly host: string; readonly port: number };
+  readonly admin: { readonly host: string; readonly port: number };
+}
+
+export type ProgramCommand<Options> =
+  | { readonly kind: "run"; readonly options: Options }
+  | { readonly kind: "help"; readonly text: string }
+  | { readonly kind: "version" };
+
+/** One half at work. */
+export interface Service {
+  readonly healthRoutes: HttpRoutes;
+  readonly adminRoutes: HttpRoutes;
+  /** Rejects with a UsageError if it cannot. */
+  start(): void | Promise<void>;
+  /** Lets what runs finish, then ends everything. `hurry` cuts that short: the second signal. */
+  stop(options: { readonly hurry: AbortSignal }): Promise<void>;
+}
+
+export interface Program<Options extends ProgramOptions> {
+  readonly name: string;
+  parse(): ProgramCommand<Options>;
+  readonly metrics: { readonly registry: Registry };
+  open(options: Options, deps: { readonly log: Log; readonly kubernetes: KubernetesClient | undefined }): Service;
+  /** Exit code after a stop that a second signal cut short. */
+  readonly hurriedExitCode: ExitCode;
+}
+
+/** Runs one half until a signal ends it; answers --help and --version. Never rejects: what fails is one line and exit code 1. */
+export async function runProgram<Options extends ProgramOptions>(program: Program<Options>): Promise<ExitCode> {
+  try {
+    const command = program.parse();
+    if (command.kind === "run") return await run(program, command.options);
+    process.stdout.write(command.kind === "version" ? `${program.name} ${version}\n` : command.text);
+    return 0;
+  } catch (error) {
+    return reportStartFailure(program.name, error);
+  }
+}
+
+async function run<Options extends ProgramOptions>(program: Program<Options>, options: Options): Promise<ExitCode> {
+  const log = openLog(options.log);
+  const defect = watchDefects(log).then(() => undefined);
+  log.info({ version, node: process.version, flags: Object.fromEntries(options.flagValues) }, `${program.name} starts`);
+  for (const notice of options.notices) log.warn(notice);
+  addProcessMetrics(program.metrics.registry);
+  const kubernetes = options.kubernetes && (await openKubernetesApi({ clock: systemClock, log }, options.kubernetes));
+  const service = program.open(options, { log, kubernetes });
+  const signals = watchSignals();
+  const pages = [
+    await startHttpListener({ label: "health", ...options.health, routes: service.healthRoutes, log }),
+    await startHttpListener({ label: "admin", ...options.admin, routes: service.adminRoutes, log }),
+  ];
+  await service.start();
+  const hurry = new AbortController();
+  void signals.second.then(() => hurry.abort());
+  const signal = await Promise.race([signals.first, defect]);
+  if (signal === undefined) return 1;
+  log.info({ signal }, "shutting down");
+  await service.stop({ hurry: hurry.signal });
+  signals.stop();
+  kubernetes?.close();
+  await Promise.all(pages.map((page) => page.close()));
+  return hurry.signal.aborted ? program.hurriedExitCode : 0;
+}

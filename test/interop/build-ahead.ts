@@ -22,5 +22,9 @@ const builds: readonly (() => Promise<string>)[] = [
   buildKubeApi,
 ];
 
+// Started as the head of its own process group, which ends with all its compilers as soon as whoever started it is gone or
+// has no more use for it.
+process.stdin.resume().on("end", () => process.kill(-process.pid, "SIGKILL"));
 setPriority(10);
 for (const build of builds) await build().catch(() => {});
+process.stdin.destroy();

@@ -1,13 +1,13 @@
 import type { Pairing } from "./cells.ts";
 
 /**
- * What a reference does otherwise than the suites ask, with the reason. Where one is named, the suite asks for just that
- * other behaviour, so that a difference which is gone fails as well.
+ * What a reference does otherwise than the suites ask, with the reason. Where one is named, the suite asks for that other
+ * behaviour in place of its own, as far as it is not a matter of luck.
  */
 export interface Differences {
   /** CONNECT is answered with 200 before the dial, and a failed one ends the connection. */
   readonly answersBeforeDial?: string;
-  /** Connections whose client left during the dial stay, at the endpoint too. */
+  /** Connections whose client left during the dial may stay, at the endpoint too. */
   readonly leaksAbandoned?: string;
   /** Bytes of an endpoint that speaks first may be lost, all of a connection's or none. */
   readonly losesBanners?: string;
@@ -23,7 +23,7 @@ export function differencesOf({ server, agent, frontend, client }: Pairing): Dif
       frontend.protocol === "connect" &&
       // kube-apiserver's client does not leave before it has its answer.
       client === undefined && {
-        leaksAbandoned: "a 200 that cannot be written leaves the connection open for ever (KONNECTIVITY S12)",
+        leaksAbandoned: "where its 200 cannot be written, the connection stays open for ever (KONNECTIVITY S12)",
       }),
     ...(server === "reference-v0.30.3" &&
       frontend.protocol === "connect" && {

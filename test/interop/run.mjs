@@ -32,8 +32,11 @@ const args = ["vitest", "run", "--project", "interop", "--no-file-parallelism", 
 const { filter, options } = parseCLI(args);
 
 const isWhole = filter.length === 0 && !process.env.HAWSER_INTEROP_ONLY;
-const builder =
-  isWhole && spawn(process.execPath, [fileURLToPath(import.meta.resolve("../../dist/test/interop/build-ahead.js"))]);
+const buildAhead = fileURLToPath(import.meta.resolve("../../dist/test/interop/build-ahead.js"));
+const asGroup = { detached: true, stdio: ["pipe", "ignore", "inherit"] };
+const builder = isWhole ? spawn(process.execPath, [buildAhead], asGroup) : undefined;
+// It may be done before it is told to end.
+builder?.stdin.on("error", () => {});
 const vitest = await startVitest("test", filter, { ...options, sequence: { sequencer: InOrder } });
 await vitest.close();
-if (builder) builder.kill();
+builder?.stdin.end();

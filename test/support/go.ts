@@ -54,10 +54,11 @@ async function compile(build: GoBuild, binary: string): Promise<string> {
     rmSync(unfinished, { force: true });
     throw new Error(`go ${args.join(" ")} in ${build.moduleDir} failed: ${textOf(error)}`, { cause: error });
   }
-  for (const name of readdirSync(cache).filter((name) => name.replace(/-[0-9a-f]{16}$/, "") === build.out)) {
-    rmSync(join(cache, name), { force: true });
-  }
   renameSync(unfinished, binary);
+  // Older ones, and what a build left that was killed.
+  for (const name of readdirSync(cache).filter((name) => name.replace(/-[0-9a-f]{16}(\.\d+)?$/, "") === build.out)) {
+    if (join(cache, name) !== binary) rmSync(join(cache, name), { force: true });
+  }
   return binary;
 }
 

@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import { UsageError } from "../errors.ts";
+import { ipBytes } from "../ip-bytes.ts";
 import { type Asn1, bitString, boolean, encode, explicit, implicit, octetString, oid, sequence } from "./der.ts";
 
 /** What a certificate may be used for. */
@@ -82,14 +83,3 @@ function generalName(name: string): Asn1 {
   if (name.length <= 253 && dnsName.test(name)) return implicit(2, Buffer.from(name));
   throw new UsageError(`"${name}" cannot stand in a certificate; give a DNS name, an IP address or a URI`);
 }
-
-function ipBytes(address: string): Buffer {
-  if (isIP(address) === 4) return Buffer.from(address.split(".").map(Number));
-  // The URL parser writes any form as plain hexadecimal groups with at most one `::`, also one that ends in dotted IPv4.
-  const groups = new URL(`http://[${address}]`).hostname.slice(1, -1).split("::").map(groupsOf);
-  const [head = [], tail = []] = groups;
-  const gap = new Array<number>(8 - head.length - tail.length).fill(0);
-  return Buffer.from([...head, ...gap, ...tail].flatMap((group) => [group >> 8, group & 0xff]));
-}
-
-const groupsOf = (text: string): number[] => (text === "" ? [] : text.split(":").map((group) => parseInt(group, 16)));

@@ -70,7 +70,8 @@ export class DialHandler {
       const serverEnd = await request.accept({ reached });
       metrics.openEndpointConnections.inc();
       log.debug({ reached }, "connection established");
-      const report = await splice(serverEnd, { duplex: socket, halfClose: true }, { clock }, this.#options);
+      const options = { half: "agent", halfCloseTimeoutMs: this.#options.halfCloseTimeoutMs } as const;
+      const report = await splice(serverEnd, { duplex: socket, halfClose: true }, { clock }, options);
       metrics.openEndpointConnections.dec();
       metrics.connectionClosed(report);
       log.debug({ ...report }, "connection closed");

@@ -181,6 +181,7 @@ export class Dialer {
       agentEnd,
       { clock },
       {
+        half: "server",
         halfCloseTimeoutMs: this.#options.halfCloseTimeoutMs,
         frontendFinGraceMs,
         holdEndpointMs,

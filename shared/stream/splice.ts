@@ -1,6 +1,7 @@
 import type { Duplex } from "node:stream";
 import type { Clock } from "../clock.ts";
 import { type ErrorCode, ProxyError } from "../errors.ts";
+import { reset } from "./reset.ts";
 
 /** Who ended a connection. `agent` and `server` stand for the halves of Hawser themselves (lost, shut down, over a limit). */
 export type Closer = "frontend" | "endpoint" | "agent" | "server";
@@ -20,9 +21,13 @@ export interface SpliceEnd {
    * False for the reference's packets, which know only a full close.
    */
   readonly halfClose: boolean;
+  /** Told once who reads what this end gives, for an end that has to tell a slow reader from a dead one. */
+  readBy?(reader: Duplex): void;
 }
 
 export interface SpliceOptions {
+  /** Where this splice runs, for what is nobody's doing but this half's own. */
+  readonly half: "server" | "agent";
   /** After one FIN: how long the other direction may go without a byte. */
   readonly halfCloseTimeoutMs: number;
   /**
@@ -45,7 +50,7 @@ const lingerBytes = 256 * 1024;
  * Owns both from here on. Backpressure is passed on; at most one chunk above each Duplex's own mark is held.
  * - A half-close is passed on as one, if the other end knows it; the reverse direction then lives on.
  * - A full close flushes what is on its way to the other end, closes that, and drops what still comes back.
- * - A Duplex that is destroyed, or fails, takes the other with it.
+ * - A Duplex that is destroyed, or fails, takes the other with it, by a reset where that exists.
  */
 export function splice(
   frontend: SpliceEnd,
@@ -65,6 +70,7 @@ class Side {
   readonly name: Name;
   readonly duplex: Duplex;
   readonly halfClose: boolean;
+  readonly readBy: (reader: Duplex) => void;
   /** It sends no more. */
   ended = false;
   closed = false;
@@ -78,6 +84,7 @@ class Side {
     this.name = name;
     this.duplex = end.duplex;
     this.halfClose = end.halfClose;
+    this.readBy = (reader) => end.readBy?.(reader);
   }
 }
 
@@ -110,6 +117,8 @@ class Splice {
 
   start(): void {
     this.#lastByteAt = this.#clock.now();
+    this.#frontend.readBy(this.#endpoint.duplex);
+    this.#endpoint.readBy(this.#frontend.duplex);
     this.#watch(this.#frontend, this.#endpoint);
     this.#watch(this.#endpoint, this.#frontend);
     this.#pump(this.#frontend, this.#endpoint);
@@ -179,7 +188,7 @@ class Splice {
     this.#firstFin ??= { by: side.name, code: "ok" };
     if (other.halfClose || other.ended) {
       other.duplex.end();
-      this.#limitSilence(this.#options.halfCloseTimeoutMs, () => this.#reset("server", "idle"));
+      this.#limitSilence(this.#options.halfCloseTimeoutMs, () => this.#reset("idle"));
       return;
     }
     const graceMs = side.name === "frontend" ? (this.#options.frontendFinGraceMs ?? 0) : 0;
@@ -243,16 +252,16 @@ class Splice {
       failure instanceof ProxyError
         ? failure
         : new ProxyError("cancelled", `the ${side.name} reset the connection`, { cause: failure });
-    this.#blame(closerOf(error, side.name), error.code);
-    if (other.halfClose) other.duplex.destroy(error);
+    this.#blame(closerOf(error, side.name, this.#options.half), error.code);
+    if (other.halfClose) reset(other.duplex, error);
     else this.#flushAndDestroy(other);
   }
 
-  #reset(by: Closer, code: ErrorCode): void {
-    this.#blame(by, code);
+  #reset(code: ErrorCode): void {
+    this.#blame(this.#options.half, code);
     const error = new ProxyError(code, `connection closed: ${code}`);
-    this.#frontend.duplex.destroy(error);
-    this.#endpoint.duplex.destroy(error);
+    reset(this.#frontend.duplex, error);
+    reset(this.#endpoint.duplex, error);
   }
 
   #blame(by: Closer, code: ErrorCode | "ok"): void {
@@ -278,7 +287,8 @@ class Splice {
   }
 }
 
-function closerOf(error: ProxyError, side: Name): Closer {
-  if (error.code === "agent_lost") return "agent";
-  return error.code === "cancelled" ? side : "server";
+function closerOf(error: ProxyError, side: Name, half: SpliceOptions["half"]): Closer {
+  // The link between the halves was lost, and with it the other half.
+  if (error.code === "agent_lost") return half === "server" ? "agent" : "server";
+  return error.code === "cancelled" ? side : half;
 }

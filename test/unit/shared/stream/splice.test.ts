@@ -1,3 +1,4 @@
+import type { Duplex } from "node:stream";
 import { describe, expect, it } from "vitest";
 import { type ErrorCode, ProxyError } from "../../../../shared/errors.ts";
 import { type CloseReport, type SpliceOptions, splice } from "../../../../shared/stream/splice.ts";
@@ -33,7 +34,7 @@ function spliced({
     { duplex: frontend, halfClose: frontendHalfClose },
     { duplex: endpoint, halfClose: endpointHalfClose },
     { clock },
-    { halfCloseTimeoutMs, ...options },
+    { half: "server", halfCloseTimeoutMs, ...options },
   ).then((report) => {
     seen.report = report;
     return report;
@@ -82,6 +83,16 @@ describe("both ends know half-closes", () => {
     expect(clock.pending).toBe(0);
   });
 
+  it("names the half in which a silent connection was ended", async () => {
+    const { client, target, clock, done } = spliced({ half: "agent" });
+    receive(client);
+    receive(target);
+    client.end();
+    await turn();
+    clock.advance(halfCloseTimeoutMs);
+    expect(await done).toMatchObject({ by: "agent", code: "idle" });
+  });
+
   it("notices a FIN that came before it began", async () => {
     const [client, frontend] = memoryPair();
     const [target, endpoint] = memoryPair();
@@ -93,7 +104,7 @@ describe("both ends know half-closes", () => {
       { duplex: frontend, halfClose: true },
       { duplex: endpoint, halfClose: true },
       { clock: new FakeClock() },
-      { halfCloseTimeoutMs },
+      { half: "server", halfCloseTimeoutMs },
     );
     await turn();
     expect(atTarget.ended).toBe(true);
@@ -338,12 +349,16 @@ describe("an end that breaks", () => {
   });
 
   it.each([
-    ["agent_lost", "agent"],
-    ["stalled", "server"],
-    ["shutdown", "server"],
-    ["cancelled", "endpoint"],
-  ] as const)("tells who and why by the error's code: %s", async (code: ErrorCode, by) => {
-    const { endpoint, client, done } = spliced();
+    ["server", "agent_lost", "agent"],
+    ["server", "stalled", "server"],
+    ["server", "shutdown", "server"],
+    ["server", "cancelled", "endpoint"],
+    ["agent", "agent_lost", "server"],
+    ["agent", "stalled", "agent"],
+    ["agent", "shutdown", "agent"],
+    ["agent", "cancelled", "endpoint"],
+  ] as const)("tells who and why by the half and the error's code: %s, %s", async (half, code: ErrorCode, by) => {
+    const { endpoint, client, done } = spliced({ half });
     endpoint.destroy(new ProxyError(code, "why"));
     expect(await done).toMatchObject({ by, code });
     expect(client.failure?.code).toBe("ECONNRESET");
@@ -381,7 +396,7 @@ describe("an end that breaks", () => {
       { duplex: frontend, halfClose: true },
       { duplex: endpoint, halfClose: true },
       { clock: new FakeClock() },
-      { halfCloseTimeoutMs },
+      { half: "server", halfCloseTimeoutMs },
     );
     expect(report).toMatchObject({ by: "frontend", code: "cancelled" });
     expect(endpoint.destroyed).toBe(true);
@@ -403,4 +418,26 @@ describe("an end that breaks", () => {
     target.destroy(new Error("reset"));
     expect(await done).toMatchObject({ by: "frontend", code: "ok" });
   });
+});
+
+it("tells each end who reads it", async () => {
+  const readers: { frontend?: Duplex; endpoint?: Duplex } = {};
+  const told = (end: keyof typeof readers) => (reader: Duplex) => {
+    readers[end] = reader;
+  };
+  const [client, frontend] = memoryPair();
+  const [target, endpoint] = memoryPair();
+  const done = splice(
+    { duplex: frontend, halfClose: true, readBy: told("frontend") },
+    { duplex: endpoint, halfClose: true, readBy: told("endpoint") },
+    { clock: new FakeClock() },
+    { half: "server", halfCloseTimeoutMs },
+  );
+  expect(readers.frontend).toBe(endpoint);
+  expect(readers.endpoint).toBe(frontend);
+  receive(client);
+  receive(target);
+  client.end();
+  target.end();
+  await done;
 });

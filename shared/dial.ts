@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
-import type { Duplex } from "node:stream";
 import type { ProxyError } from "./errors.ts";
+import type { SpliceEnd } from "./stream/splice.ts";
 
 declare const dialIdTag: unique symbol;
 /** The number that follows one connection through both halves: the client's 63-bit `random`. Logged in decimal. */
@@ -33,6 +33,6 @@ export interface DialRequest {
    * `end()` there is a half-close, or a full close where `halfClose` is false; `destroy(error)` aborts.
    * Rejects with a ProxyError if the asking side has gone meanwhile.
    */
-  accept(details: { readonly reached?: string }): Promise<{ readonly duplex: Duplex; readonly halfClose: boolean }>;
+  accept(details: { readonly reached?: string }): Promise<SpliceEnd>;
   refuse(error: ProxyError): void;
 }

@@ -130,7 +130,8 @@ export class KonnectivityLink implements ServerLink {
       signal: cancel.signal,
       accept: async () => {
         if (!answered()) throw new ProxyError("cancelled", "the dial is not waited for any more");
-        return { duplex: this.#open(random), halfClose: false };
+        const duplex = this.#open(random);
+        return { duplex, halfClose: false, readBy: (reader) => duplex.readBy(reader) };
       },
       refuse,
     });

@@ -174,7 +174,8 @@ export class KonnectivityLink implements AgentLink {
       );
       dial.reject(new ProxyError("protocol", `the agent answered with the unusable connection id ${connectId}`));
     } else {
-      dial.resolve({ duplex: this.#open(connectId), halfClose: false });
+      const duplex = this.#open(connectId);
+      dial.resolve({ duplex, halfClose: false, readBy: (reader) => duplex.readBy(reader) });
     }
   }
 

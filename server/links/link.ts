@@ -1,8 +1,8 @@
-import type { Duplex } from "node:stream";
 import type { DialId, Target } from "../../shared/dial.ts";
 import type { ProxyError } from "../../shared/errors.ts";
 import type { AgentIdentifiers } from "../../shared/konnectivity/agent-identifiers.ts";
 import type { LinkState } from "../../shared/lifecycle.ts";
+import type { SpliceEnd } from "../../shared/stream/splice.ts";
 
 /** Who an agent says it is. The id and the identifiers are claims; its certificate or token proves the rest. */
 export interface AgentIdentity {
@@ -18,10 +18,7 @@ export interface AgentIdentity {
 }
 
 /** The agent's end of a connection that stands. */
-export interface LinkedConnection {
-  readonly duplex: Duplex;
-  /** False where the wire knows only a full close. */
-  readonly halfClose: boolean;
+export interface LinkedConnection extends SpliceEnd {
   /** Address that the agent connected to, where the wire tells. */
   readonly reached?: string;
 }

@@ -1,3 +1,4 @@
+import { Socket } from "node:net";
 import { Duplex } from "node:stream";
 import type { PacketStream } from "./packet-stream.ts";
 
@@ -35,8 +36,7 @@ export class PacketDuplex extends Duplex {
   readonly connectId: bigint;
   /** Bytes that the reader has taken out of the queue, for telling a slow reader from a dead one. */
   takenBytes = 0;
-  /** How long in all this connection has kept its stream waiting while it took next to nothing. */
-  stalledMs = 0;
+  #reader: Socket | undefined;
   readonly #options: PacketDuplexOptions;
   readonly #queue: Buffer[] = [];
   #queuedCharge = 0;
@@ -60,6 +60,16 @@ export class PacketDuplex extends Duplex {
   /** Bytes that wait for the reader, with the overhead of each chunk. */
   get queuedCharge(): number {
     return this.#queuedCharge;
+  }
+
+  /** The TCP or TLS socket that these bytes go on to, if that is where they go. */
+  get reader(): Socket | undefined {
+    return this.#reader;
+  }
+
+  /** For SpliceEnd.readBy. */
+  readBy(reader: Duplex): void {
+    if (reader instanceof Socket && reader.remoteAddress !== undefined) this.#reader = reader;
   }
 
   /** Takes the payload of a DATA packet. Dropped once the connection is closed or destroyed. */

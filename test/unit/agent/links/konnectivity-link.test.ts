@@ -161,7 +161,7 @@ describe("DATA and CLOSE_REQ", () => {
     const got = receive(alive.duplex);
     while (!call.paused) call.receive({ type: "DATA", connectId: dead.connectId, data: Buffer.alloc(64 * 1024) });
     call.receive({ type: "DATA", connectId: alive.connectId, data: Buffer.from("waiting") });
-    clock.advance(2_000);
+    clock.advance(2_250);
     await turn();
     expect(dead.duplex.errored).toMatchObject({ code: "stalled" });
     expect(got.bytes.toString()).toBe("waiting");

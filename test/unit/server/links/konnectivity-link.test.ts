@@ -239,7 +239,7 @@ describe("DATA and CLOSE_RSP", () => {
     const got = receive(alive);
     while (!call.paused) call.receive({ type: "DATA", connectId: 1n, data: Buffer.alloc(64 * 1024) });
     call.receive({ type: "DATA", connectId: 2n, data: Buffer.from("waiting") });
-    clock.advance(2_000);
+    clock.advance(2_250);
     await turn();
     expect(dead.errored).toMatchObject({ code: "stalled" });
     expect(got.bytes.toString()).toBe("waiting");

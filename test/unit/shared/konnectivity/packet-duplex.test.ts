@@ -1,3 +1,5 @@
+import { Socket } from "node:net";
+import { PassThrough } from "node:stream";
 import { finished } from "node:stream/promises";
 import { describe, expect, it } from "vitest";
 import { ProxyError } from "../../../../shared/errors.ts";
@@ -213,4 +215,14 @@ it("survives an error that nobody listens for", async () => {
   duplex.destroy(new ProxyError("agent_lost", "lost before anybody had it"));
   await turn();
   expect(duplex.errored).toMatchObject({ code: "agent_lost" });
+});
+
+it("remembers the reader that is a TCP socket, and no other", async () => {
+  const { duplex } = await opened();
+  const tcp = Object.defineProperty(new Socket(), "remoteAddress", { value: "127.0.0.1" });
+  // A socket without an address is a Unix one.
+  for (const reader of [new PassThrough(), new Socket()]) duplex.readBy(reader);
+  expect(duplex.reader).toBeUndefined();
+  duplex.readBy(tcp);
+  expect(duplex.reader).toBe(tcp);
 });

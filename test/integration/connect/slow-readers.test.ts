@@ -1,0 +1,107 @@
+import { createHash } from "node:crypto";
+import { once } from "node:events";
+import type { Duplex } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { echoEndpoint, serve, sourceEndpoint } from "../../support/endpoints.ts";
+import { readBytes } from "../../support/frontend-client.ts";
+import { Scene } from "../../support/scene.ts";
+import { digestOfSeeded, seededBytes } from "../../support/seeded-bytes.ts";
+import { until } from "../../support/until.ts";
+import { within } from "../../support/within.ts";
+
+/** More than all that lies between two ends, so that there is always more to come. */
+const byteCount = 32 * 1024 * 1024;
+const seed = 5;
+const slowBytesPerSecond = 100 * 1024;
+/** Longer than two of the gaps between which a TCP socket takes something for such a reader. */
+const slowForMs = 20_000;
+const stepMs = 100;
+
+let scene: Scene;
+beforeEach(async () => {
+  scene = await Scene.start({ frontend: { protocol: "connect", transport: "tcp" } });
+});
+afterEach(() => scene.stop());
+
+const resets = async () => {
+  const { server, agents } = scene.tunnel;
+  const pages = await Promise.all([server, ...agents].map((half) => half.metrics()));
+  return pages.reduce(
+    (total, page) =>
+      total +
+      (page.sum("hawser_server_stalled_resets_total") ?? 0) +
+      (page.sum("hawser_agent_stalled_resets_total") ?? 0),
+    0,
+  );
+};
+
+/** Reads slowly for `slowForMs`, then all the rest at once; resolves to the digest of what came. */
+async function readSlowlyThenAll(duplex: Duplex): Promise<string> {
+  const hash = createHash("sha256");
+  let takenBytes = 0;
+  duplex.on("readable", () => {});
+  const startedAt = performance.now();
+  for (let elapsedMs = 0; elapsedMs < slowForMs; elapsedMs = performance.now() - startedAt) {
+    const dueBytes = Math.floor((slowBytesPerSecond * elapsedMs) / 1_000) - takenBytes;
+    const nowBytes = Math.min(dueBytes, duplex.readableLength);
+    const chunk: Buffer | null = nowBytes > 0 ? duplex.read(nowBytes) : null;
+    if (chunk !== null) hash.update(chunk);
+    takenBytes += chunk?.length ?? 0;
+    if (duplex.destroyed) throw new Error(`broken after ${takenBytes} bytes and ${elapsedMs} ms`);
+    await sleep(stepMs);
+  }
+  expect(takenBytes).toBeGreaterThan((slowBytesPerSecond * slowForMs * 0.9) / 1_000);
+  expect(await resets()).toBe(0);
+  duplex.removeAllListeners("readable");
+  duplex.on("data", (chunk: Buffer) => hash.update(chunk));
+  await within(20_000, "the end of the transfer", once(duplex.resume(), "end"));
+  return hash.digest("hex");
+}
+
+test("a client that reads 100 KiB/s is not reset, and gets every byte", async () => {
+  const source = await scene.endpoint(sourceEndpoint(seed, byteCount));
+  const { duplex } = await scene.connection(source.address);
+  expect(await readSlowlyThenAll(duplex)).toBe(digestOfSeeded(seed, byteCount));
+  expect(await resets()).toBe(0);
+});
+
+test("an endpoint that reads 100 KiB/s is not reset, and gets every byte", async () => {
+  let resolveDigest: (digest: Promise<string>) => void = () => {};
+  const digest = new Promise<string>((resolve) => {
+    resolveDigest = resolve;
+  });
+  const sink = await scene.endpoint(
+    serve((socket) => {
+      const read = readSlowlyThenAll(socket);
+      resolveDigest(read);
+      return read;
+    }),
+  );
+  const { duplex } = await scene.connection(sink.address);
+  duplex.resume();
+  for (const chunk of seededBytes(seed, byteCount)) {
+    if (!duplex.write(chunk)) await once(duplex, "drain");
+  }
+  duplex.end();
+  expect(await digest).toBe(digestOfSeeded(seed, byteCount));
+  expect(await resets()).toBe(0);
+});
+
+test("a client that reads nothing is reset after some two seconds, and its neighbour goes on", async () => {
+  const echo = await scene.endpoint(echoEndpoint());
+  const source = await scene.endpoint(sourceEndpoint(seed, byteCount));
+  const { duplex: neighbour } = await scene.connection(echo.address);
+  const { duplex: dead } = await scene.connection(source.address);
+  dead.pause();
+  const startedAt = performance.now();
+  const describe = () => scene.tunnel.describe();
+  await until("the reset", async () => (await resets()) === 1, { withinMs: 20_000, describe });
+  const elapsedMs = performance.now() - startedAt;
+  expect(elapsedMs).toBeGreaterThan(2_000);
+  // Time to fill what lies between is in it, and time for a busy machine.
+  expect(elapsedMs).toBeLessThan(5_000);
+  neighbour.write("ping");
+  expect((await readBytes(neighbour, 4)).toString()).toBe("ping");
+  expect(await resets()).toBe(1);
+});

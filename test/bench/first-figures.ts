@@ -54,7 +54,7 @@ const transfer = (direction: "down" | "up", connections: number): Scenario => ({
 const echo = (connections: number): Scenario => ({
   name: `200 B echo on ${connections}, /s`,
   measure: async (run, { echo: target }) =>
-    (await run<EchoResult>("echo", [`--target=${target}`, `--connections=${connections}`])).perSecond,
+    (await run<EchoResult>("echo", [`--target=${target}`, `--parallel=${connections}`])).perSecond,
 });
 const dials = (parallel: number): Scenario => ({
   name: `dial + echo + close, ${parallel} at once, /s`,

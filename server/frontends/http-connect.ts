@@ -42,6 +42,7 @@ export class HttpConnectFrontend {
       this.#connect(request, socket, head);
     });
     this.#server.on("request", (request, response) => this.#refuseMethod(request, response));
+    this.#server.on("clientError", (error: NodeJS.ErrnoException, socket) => this.#refuseHead(error, socket as Socket));
   }
 
   /** Takes a socket on which nothing has been read, or what was read has been put back. */
@@ -112,13 +113,27 @@ export class HttpConnectFrontend {
     );
   }
 
-  #refuse(socket: Socket, error: ProxyError): void {
-    if (error.code === "cancelled") {
+  /** What is no request, or one too long. Node's own answer is followed by a close that may turn it into a reset. */
+  #refuseHead(error: NodeJS.ErrnoException, socket: Socket): void {
+    // What still comes is no request either, and is told again; one answer is enough.
+    if (socket.writableEnded) return;
+    if (!socket.writable) {
       socket.destroy();
       return;
     }
+    this.#stopWaiting(socket);
+    const status = error.code === "HPE_HEADER_OVERFLOW" ? 431 : 400;
+    this.#endWith(socket, `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\n\r\n`);
+  }
+
+  #refuse(socket: Socket, error: ProxyError): void {
+    if (error.code === "cancelled") socket.destroy();
+    else this.#endWith(socket, refusal(error));
+  }
+
+  #endWith(socket: Socket, answer: string): void {
     socket.on("error", () => {});
-    socket.end(refusal(error));
+    socket.end(answer);
     socket.resume();
     const stop = this.#clock.after(lingerMs, () => socket.destroy());
     socket.once("close", stop);

@@ -81,6 +81,12 @@ describe("an agent with a token", () => {
     await scene.connect("gone", "Bearer left-behind");
     await scene.api.called(before + 1);
     await scene.hangUp();
+    // Only then is it certain that the server has seen the agent leave before the verdict comes.
+    await until(
+      "the server has seen the agent leave",
+      async () => (await scene.server.metric("grpc_connections", { service_method: "Connect" })) === 0,
+      scene.server.withinStart(),
+    );
     answer();
     const { stream } = await scene.connect("stays", "Bearer left-behind");
     await stream.headers;

@@ -109,7 +109,10 @@ export class GrpcFrontendStream {
       signal: cancel.signal,
       accept: async () => {
         if (this.#state !== dialing || this.#closed) throw new ProxyError("cancelled", "the client has gone");
-        return { duplex: this.#open(random), halfClose: false };
+        const duplex = this.#open(random);
+        // What the endpoint has to say is held back from when the answer has left, not from when it was queued.
+        await this.#call.flushed();
+        return { duplex, halfClose: false };
       },
       refuse: (error) => {
         if (this.#state !== dialing) return;

@@ -46,6 +46,7 @@ export abstract class MessageStream implements GrpcStream {
   #writingBytes = 0;
   #flushScheduled = false;
   #wantsDrain = false;
+  readonly #flushWaiters: (() => void)[] = [];
 
   readonly #parser = new MessageParser();
   #receiver: GrpcReceiver | undefined;
@@ -88,6 +89,11 @@ export abstract class MessageStream implements GrpcStream {
     this.#wantsDrain = true;
     if (this.context.gate.full) this.context.gate.wait(this);
     return false;
+  }
+
+  flushed(): Promise<void> {
+    if (this.bufferedBytes === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#flushWaiters.push(resolve));
   }
 
   pause(): void {
@@ -205,6 +211,7 @@ export abstract class MessageStream implements GrpcStream {
     this.discardIncoming();
     this.context.remove(this);
     this.onSettled();
+    this.#tellFlushed();
     this.#settleClosed(status);
     this.#receiver?.onClose(status);
   }
@@ -269,8 +276,13 @@ export abstract class MessageStream implements GrpcStream {
     this.#writingBytes = 0;
     if (this.#status !== undefined) return;
     this.#flush();
+    if (this.bufferedBytes === 0) this.#tellFlushed();
     if (this.#sendState === "ending" && this.bufferedBytes === 0) this.#sendingEnded();
     else this.#offerDrain();
+  }
+
+  #tellFlushed(): void {
+    for (const resolve of this.#flushWaiters.splice(0)) resolve();
   }
 
   #sendingEnded(): void {

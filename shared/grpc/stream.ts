@@ -18,6 +18,8 @@ export interface GrpcStream {
   send(...pieces: readonly Uint8Array[]): boolean;
   /** Bytes that `send` took and HTTP/2 has not yet accepted. */
   readonly bufferedBytes: number;
+  /** Resolves when nothing is buffered any more, or the stream has closed. Never rejects. */
+  flushed(): Promise<void>;
   /** True from the start until this side ended the stream or it closed. */
   readonly writable: boolean;
   /** Stops delivery before the next message, also in the middle of a chunk; HTTP/2's window then stops the peer. */

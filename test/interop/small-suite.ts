@@ -116,6 +116,8 @@ export function describeSmall(pairings: readonly Pairing[]): void {
     test("an agent that is killed takes its connections along; the next one is used", async () => {
       const held = await hold(fewConnections);
       try {
+        // A server that answers before it dials holds some for open that are not yet.
+        expect(await held.echo()).toEqual({ answered: fewConnections, failed: 0, ended: 0 });
         const [victim] = tunnel.agents;
         if (victim === undefined) throw new Error("an agent was to be there");
         tunnel.killAgent(victim);
@@ -139,6 +141,7 @@ export function describeSmall(pairings: readonly Pairing[]): void {
     test(`an agent that is drained by SIGTERM ${drainTitle}`, async () => {
       const held = await hold(fewConnections);
       try {
+        expect(await held.echo()).toEqual({ answered: fewConnections, failed: 0, ended: 0 });
         const [leaving] = tunnel.agents;
         await tunnel.addAgent();
         if (leaving === undefined) throw new Error("an agent was to be there");

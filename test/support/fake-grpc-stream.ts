@@ -15,6 +15,11 @@ export class FakeGrpcStream implements GrpcStream {
   /** What `send` answers, and what it says about the queue. */
   full = false;
   bufferedBytes = 0;
+
+  flushed(): Promise<void> {
+    return Promise.resolve();
+  }
+
   paused = false;
   readonly closed: Promise<GrpcStatus>;
   readonly #sent: Packet[] = [];

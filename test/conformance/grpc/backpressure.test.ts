@@ -183,3 +183,34 @@ test("a call that its server fails ends although the client does not read", asyn
   expect(await failed.closed).toEqual({ code: GrpcCode.RESOURCE_EXHAUSTED, message: "enough" });
   expect(failed.bufferedBytes).toBe(0);
 });
+
+test("flushed waits for what is sent, and not for a stream that has closed", async () => {
+  session = await connectTcp(listening.port);
+  const reader = session.open("/Hold");
+  const sender = await served.promise;
+  let received = 0;
+  reader.start({
+    onMessage: (bytes) => {
+      received += bytes.length;
+    },
+    onClose() {},
+  });
+  sender.start({ onMessage() {}, onClose() {} });
+  await sender.flushed();
+  sender.send(message);
+  await sender.flushed();
+  expect(sender.bufferedBytes).toBe(0);
+  await echoes(1);
+  expect(received).toBe(message.length);
+
+  reader.pause();
+  for (let sent = 0; sent < 4 * 1024 * 1024; sent += message.length) sender.send(message);
+  let flushed = false;
+  const stuck = sender.flushed().then(() => {
+    flushed = true;
+  });
+  await echoes(5);
+  expect(flushed).toBe(false);
+  reader.cancel("enough");
+  await stuck;
+});

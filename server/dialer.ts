@@ -32,7 +32,7 @@ export interface FrontendIdentity {
 
 /**
  * kube-apiserver's clients lose endpoint bytes that come before they have taken in the answer to their dial: 58 to 65 of 100
- * without a pause, and with 10 ms still 1 of 300 when all dial at once and client and server share two busy cores. Counted
+ * without a pause, and with 10 ms from when it was queued still 1 of 300, where client and server shared two busy cores. Counted
  * from when the answer has left. A frontend that speaks first, as every TLS client does, waits for nothing.
  */
 const holdEndpointMs = 50;

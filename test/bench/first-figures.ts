@@ -17,10 +17,10 @@ import { Tunnel } from "../support/tunnel.ts";
 
 /**
  * Measures a first table: direct connections, Hawser and the reference, round by round in turn on the same machine, and writes
- * docs/performance.md. Needs Go. Run by `npm run figures`, on a machine that does nothing else.
+ * docs/performance.md. Needs Go. Run by `npm run figures`, on a machine that does nothing else; `-- 3` for another number of rounds.
  */
 
-const rounds = 5;
+const rounds = Number(process.argv[2] ?? 5);
 const transferBytes = 256 * 1024 ** 2;
 
 interface Way {

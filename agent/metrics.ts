@@ -13,7 +13,7 @@ type EndpointDialFailureReason = (typeof endpointDialFailureReasons)[number];
 const prefix = "konnectivity_network_proxy_agent_";
 const latencyBounds = [0.005, 0.025, 0.1, 0.5, 2.5, 10, 30];
 
-/** The agent's metric families: the reference's names, labels, buckets and meanings, and some of our own. */
+/** The agent's metric families: the reference's names, HELP, labels, buckets and meanings, and some of our own. */
 export class AgentMetrics {
   readonly registry: Registry;
   /** Seconds that a successful dial of an endpoint took. */
@@ -35,7 +35,7 @@ export class AgentMetrics {
     this.registry = registry;
     this.dialDuration = histogram(registry, {
       name: `${prefix}dial_duration_seconds`,
-      help: "Time that a successful dial of an endpoint took, in seconds.",
+      help: "Latency of dial to the remote endpoint in seconds",
       bounds: latencyBounds,
     });
     const dialFailures = counters(registry, {
@@ -46,16 +46,16 @@ export class AgentMetrics {
     this.#endpointDialFailures = byValue(endpointDialFailureReasons, (reason) => dialFailures.labelled({ reason }));
     const failures = counters(registry, {
       name: `${prefix}server_connection_failure_count`,
-      help: "Failures of the stream to a server, by direction. DEPRECATED: stream_errors_total tells more.",
+      help: "Count of failures to send to or receive from the proxy server, labeled by the direction (from_server or to_server). DEPRECATED, please use stream_events_error_total",
       labels: ["direction"],
     });
     this.openServerConnections = gauge(registry, {
       name: `${prefix}open_server_connections`,
-      help: "Servers that this agent is linked to.",
+      help: "Current number of open server connections.",
     });
     this.knownServerCount = gauge(registry, {
       name: `${prefix}known_server_count`,
-      help: "Servers that this agent believes to exist.",
+      help: "Current number of servers agent is trying to connect to.",
     });
     this.openEndpointConnections = gauge(registry, {
       name: `${prefix}open_endpoint_connections`,
@@ -69,10 +69,13 @@ export class AgentMetrics {
     const codeLabel = "http_response_code";
     this.leaseLists = callMeter(registry, {
       codeLabel,
-      calls: { name: `${prefix}lease_lists_total`, help: "Lists of servers' leases, by what kube-apiserver answered." },
+      calls: {
+        name: `${prefix}lease_lists_total`,
+        help: "Count of server lease list calls made by the agent to the k8s apiserver, labeled by HTTP response code and reason",
+      },
       latency: {
         name: `${prefix}lease_list_latency_seconds`,
-        help: "Time that a list of servers' leases took, in seconds.",
+        help: "Latency of server lease listing in seconds",
         bounds: latencyBounds,
       },
     });
@@ -80,7 +83,7 @@ export class AgentMetrics {
       codeLabel,
       calls: {
         name: `${prefix}lease_watches_total`,
-        help: "Watches of servers' leases, by what kube-apiserver answered.",
+        help: "Count of server lease watch calls made by the agent to the k8s apiserver, labeled by HTTP response code and reason",
       },
     });
     this.#connections = new ConnectionMetrics(registry, "agent");

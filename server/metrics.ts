@@ -39,7 +39,7 @@ const lifetimeBounds = [1, 5, 15, 30, 60, 300, 900, 1800, 3600, 14400, 43200, 86
 /** Prometheus' own, which the reference has for calls to kube-apiserver. */
 const callBounds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
-/** The server's metric families: the reference's names, labels, buckets and meanings, and some of our own. */
+/** The server's metric families: the reference's names, HELP, labels, buckets and meanings, and some of our own. */
 export class ServerMetrics {
   readonly registry: Registry;
   /** Seconds from the request to the established connection. */
@@ -68,12 +68,12 @@ export class ServerMetrics {
     this.registry = registry;
     this.dialDuration = histogram(registry, {
       name: `${prefix}dial_duration_seconds`,
-      help: "Time from a dial request to the established connection, in seconds.",
+      help: "Latency of dial to the remote endpoint in seconds",
       bounds: latencyBounds,
     });
     this.frontendWriteDuration = histogram(registry, {
       name: `${prefix}frontend_write_duration_seconds`,
-      help: "Time that a write towards a frontend took, in seconds.",
+      help: "Latency of write to the frontend in seconds",
       bounds: latencyBounds,
     });
     this.connectionDuration = histogram(registry, {
@@ -83,11 +83,11 @@ export class ServerMetrics {
     });
     this.grpcConnections = perServiceMethod(registry, {
       name: `${prefix}grpc_connections`,
-      help: "Open gRPC streams, by method of the service.",
+      help: "Number of current grpc connections, partitioned by service method.",
     });
     this.httpConnections = gauge(registry, {
       name: `${prefix}http_connections`,
-      help: "Open HTTP CONNECT connections.",
+      help: "Number of current HTTP CONNECT connections",
     });
     this.#readyBackendConnections = gauge(registry, {
       name: `${prefix}ready_backend_connections`,
@@ -108,7 +108,7 @@ export class ServerMetrics {
     });
     this.fullReceiveChannels = perServiceMethod(registry, {
       name: `${prefix}full_receive_channels`,
-      help: "Streams that wait for a full reader behind them, by method of the service.",
+      help: "Number of current connections blocked by a full receive channel, partitioned by service method.",
     });
     const failures = counters(registry, {
       name: `${prefix}dial_failure_count`,
@@ -166,22 +166,34 @@ function perServiceMethod(
 }
 
 function leaseMetrics(registry: Registry): LeaseMetrics {
-  const calls = (verb: "list" | "delete", doing: string) =>
+  const calls = (verb: "list" | "delete", help: { readonly total: string; readonly latency: string }) =>
     callMeter(registry, {
       codeLabel: "http_status_code",
       calls: {
         name: `${prefix}lease_${verb}_total`,
-        help: `Calls that ${doing} leases, by what kube-apiserver answered.`,
+        help: help.total,
       },
       latency: {
         name: `${prefix}lease_${verb}_latency_seconds`,
-        help: `Time that a call that ${doing} leases took, in seconds.`,
+        help: help.latency,
         bounds: callBounds,
       },
     });
   return {
-    lists: calls("list", "lists"),
-    deletes: calls("delete", "deletes expired"),
-    culled: counter(registry, { name: `${prefix}culled_leases_count`, help: "Expired leases that were removed." }),
+    lists: calls("list", {
+      // The reference's words also where they speak of the other call.
+      total:
+        "Count of lease deletion calls by the garbage collection controller. Labeled by HTTP status code and reason.",
+      latency: "Latency of lease list calls by the garbage collection controller in seconds.",
+    }),
+    deletes: calls("delete", {
+      total:
+        "Count of lease delection calls by the garbage collection controller. Labeled by HTTP status code and reason.",
+      latency: "Latency of lease deletion calls by the garbage collection controller in seconds.",
+    }),
+    culled: counter(registry, {
+      name: `${prefix}culled_leases_count`,
+      help: "Count of expired leases that the lease garbage collection controller has culled.",
+    }),
   };
 }

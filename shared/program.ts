@@ -3,6 +3,7 @@ import { type HttpRoutes, startHttpListener } from "./http/listener.ts";
 import type { KubernetesClient } from "./kubernetes/client.ts";
 import { type KubernetesOptions, openKubernetesApi } from "./kubernetes/open-api.ts";
 import { type Log, type LogOptions, openLog } from "./log.ts";
+import { addLinuxProcessMetrics } from "./metrics/linux-process.ts";
 import { addProcessMetrics, type Registry } from "./metrics/registry.ts";
 import { type ExitCode, reportStartFailure, watchDefects, watchSignals } from "./process.ts";
 import { version } from "./version.ts";
@@ -59,6 +60,7 @@ async function run<Options extends ProgramOptions>(program: Program<Options>, op
   log.info({ version, node: process.version, flags: Object.fromEntries(options.flagValues) }, `${program.name} starts`);
   for (const notice of options.notices) log.warn(notice);
   addProcessMetrics(program.metrics.registry);
+  addLinuxProcessMetrics(program.metrics.registry);
   const kubernetes = options.kubernetes && (await openKubernetesApi({ clock: systemClock, log }, options.kubernetes));
   const service = program.open(options, { log, kubernetes });
   const signals = watchSignals();

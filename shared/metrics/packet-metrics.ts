@@ -40,12 +40,12 @@ export class PacketMetrics {
   constructor(registry: Registry, prefix: string) {
     this.#packets = counters(registry, {
       name: `${prefix}stream_packets_total`,
-      help: "Packets sent to or received from a gRPC peer, by the way they went and their type.",
+      help: "Count of packets processed, by segment and packet type (example: from_client, DIAL_REQ)",
       labels: ["segment", "packet_type"],
     });
     this.#errors = counters(registry, {
       name: `${prefix}stream_errors_total`,
-      help: "Packets that could not be sent or received, by the way they went, gRPC code and type.",
+      help: "Count of gRPC stream errors, by segment, grpc Code, packet type. (example: from_agent, Code.Unavailable, DIAL_RSP)",
       labels: ["segment", "code", "packet_type"],
     });
   }

@@ -116,6 +116,20 @@ function alone<I extends Instrument>(
   return new Family<never, I>(registry, { type, name, help, labels: [], create }).labelled({});
 }
 
+/** A family without labels whose value is read when the page is asked for; left out while `read` gives undefined. */
+export function reading(
+  registry: Registry,
+  { read, ...named }: Named & { readonly type: "counter" | "gauge"; readonly read: () => number | undefined },
+): void {
+  const instrument: Instrument = {
+    samples() {
+      const value = read();
+      return value === undefined ? [] : [{ suffix: "", labels: {}, value }];
+    },
+  };
+  new Family<never, Instrument>(registry, { ...named, labels: [], create: () => instrument }).labelled({});
+}
+
 /** A family of counters by one or more labels, each shown once it has counted. */
 export const counters = <Label extends string>(
   registry: Registry,

@@ -8,28 +8,53 @@ const reference = "konnectivity_network_proxy_agent_";
 
 const callBuckets = ["0.005", "0.025", "0.1", "0.5", "2.5", "10", "30", "+Inf"];
 
-/** The reference's families: names, types, labels, buckets, and HELP where it is compared literally. */
+/** The reference's families: names, types, labels, buckets and HELP. */
 const contract: Readonly<Record<string, FamilyRow>> = {
   dial_duration_seconds: {
     type: "histogram",
     labels: [],
     buckets: callBuckets,
-    help: /./,
+    help: "Latency of dial to the remote endpoint in seconds",
   },
   endpoint_dial_failure_total: {
     type: "counter",
     labels: ["reason"],
     help: "Number of failures dialing the remote endpoint, by reason (example: timeout).",
   },
-  server_connection_failure_count: { type: "counter", labels: ["direction"], help: /./ },
-  open_server_connections: { type: "gauge", labels: [], help: /./ },
-  known_server_count: { type: "gauge", labels: [], help: /./ },
+  server_connection_failure_count: {
+    type: "counter",
+    labels: ["direction"],
+    help: "Count of failures to send to or receive from the proxy server, labeled by the direction (from_server or to_server). DEPRECATED, please use stream_events_error_total",
+  },
+  open_server_connections: { type: "gauge", labels: [], help: "Current number of open server connections." },
+  known_server_count: { type: "gauge", labels: [], help: "Current number of servers agent is trying to connect to." },
   open_endpoint_connections: { type: "gauge", labels: [], help: "Current number of open endpoint connections." },
-  stream_packets_total: { type: "counter", labels: ["packet_type", "segment"], help: /./ },
-  stream_errors_total: { type: "counter", labels: ["code", "packet_type", "segment"], help: /./ },
-  lease_lists_total: { type: "counter", labels: ["http_response_code", "reason"], help: /./ },
-  lease_watches_total: { type: "counter", labels: ["http_response_code", "reason"], help: /./ },
-  lease_list_latency_seconds: { type: "histogram", labels: ["http_response_code"], buckets: callBuckets, help: /./ },
+  stream_packets_total: {
+    type: "counter",
+    labels: ["packet_type", "segment"],
+    help: "Count of packets processed, by segment and packet type (example: from_client, DIAL_REQ)",
+  },
+  stream_errors_total: {
+    type: "counter",
+    labels: ["code", "packet_type", "segment"],
+    help: "Count of gRPC stream errors, by segment, grpc Code, packet type. (example: from_agent, Code.Unavailable, DIAL_RSP)",
+  },
+  lease_lists_total: {
+    type: "counter",
+    labels: ["http_response_code", "reason"],
+    help: "Count of server lease list calls made by the agent to the k8s apiserver, labeled by HTTP response code and reason",
+  },
+  lease_watches_total: {
+    type: "counter",
+    labels: ["http_response_code", "reason"],
+    help: "Count of server lease watch calls made by the agent to the k8s apiserver, labeled by HTTP response code and reason",
+  },
+  lease_list_latency_seconds: {
+    type: "histogram",
+    labels: ["http_response_code"],
+    buckets: callBuckets,
+    help: "Latency of server lease listing in seconds",
+  },
 };
 
 /** Samples as `[...label values, value]`, by family. */

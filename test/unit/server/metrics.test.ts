@@ -9,13 +9,27 @@ const lifetime = ["1", "5", "15", "30", "60", "300", "900", "1800", "3600", "144
 
 const calls = ["0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "+Inf"];
 
-/** The reference's families: names, types, labels, buckets, and HELP where it is compared literally. */
+/** The reference's families: names, types, labels, buckets and HELP. */
 const contract: Readonly<Record<string, FamilyRow>> = {
-  dial_duration_seconds: { type: "histogram", labels: [], buckets: latency, help: /./ },
-  frontend_write_duration_seconds: { type: "histogram", labels: [], buckets: latency, help: /./ },
+  dial_duration_seconds: {
+    type: "histogram",
+    labels: [],
+    buckets: latency,
+    help: "Latency of dial to the remote endpoint in seconds",
+  },
+  frontend_write_duration_seconds: {
+    type: "histogram",
+    labels: [],
+    buckets: latency,
+    help: "Latency of write to the frontend in seconds",
+  },
   connection_duration_seconds: { type: "histogram", labels: [], buckets: lifetime, help: /./ },
-  grpc_connections: { type: "gauge", labels: ["service_method"], help: /./ },
-  http_connections: { type: "gauge", labels: [], help: /./ },
+  grpc_connections: {
+    type: "gauge",
+    labels: ["service_method"],
+    help: "Number of current grpc connections, partitioned by service method.",
+  },
+  http_connections: { type: "gauge", labels: [], help: "Number of current HTTP CONNECT connections" },
   ready_backend_connections: {
     type: "gauge",
     labels: [],
@@ -32,19 +46,53 @@ const contract: Readonly<Record<string, FamilyRow>> = {
     labels: [],
     help: "Current number of established end-to-end connections (post-dial).",
   },
-  full_receive_channels: { type: "gauge", labels: ["service_method"], help: /./ },
+  full_receive_channels: {
+    type: "gauge",
+    labels: ["service_method"],
+    help: "Number of current connections blocked by a full receive channel, partitioned by service method.",
+  },
   dial_failure_count: {
     type: "counter",
     labels: ["reason"],
     help: "Number of dial failures observed. Multiple failures can occur for a single dial request.",
   },
-  stream_packets_total: { type: "counter", labels: ["packet_type", "segment"], help: /./ },
-  stream_errors_total: { type: "counter", labels: ["code", "packet_type", "segment"], help: /./ },
-  culled_leases_count: { type: "counter", labels: [], help: /./ },
-  lease_delete_total: { type: "counter", labels: ["http_status_code", "reason"], help: /./ },
-  lease_delete_latency_seconds: { type: "histogram", labels: ["http_status_code"], buckets: calls, help: /./ },
-  lease_list_total: { type: "counter", labels: ["http_status_code", "reason"], help: /./ },
-  lease_list_latency_seconds: { type: "histogram", labels: ["http_status_code"], buckets: calls, help: /./ },
+  stream_packets_total: {
+    type: "counter",
+    labels: ["packet_type", "segment"],
+    help: "Count of packets processed, by segment and packet type (example: from_client, DIAL_REQ)",
+  },
+  stream_errors_total: {
+    type: "counter",
+    labels: ["code", "packet_type", "segment"],
+    help: "Count of gRPC stream errors, by segment, grpc Code, packet type. (example: from_agent, Code.Unavailable, DIAL_RSP)",
+  },
+  culled_leases_count: {
+    type: "counter",
+    labels: [],
+    help: "Count of expired leases that the lease garbage collection controller has culled.",
+  },
+  lease_delete_total: {
+    type: "counter",
+    labels: ["http_status_code", "reason"],
+    help: "Count of lease delection calls by the garbage collection controller. Labeled by HTTP status code and reason.",
+  },
+  lease_delete_latency_seconds: {
+    type: "histogram",
+    labels: ["http_status_code"],
+    buckets: calls,
+    help: "Latency of lease deletion calls by the garbage collection controller in seconds.",
+  },
+  lease_list_total: {
+    type: "counter",
+    labels: ["http_status_code", "reason"],
+    help: "Count of lease deletion calls by the garbage collection controller. Labeled by HTTP status code and reason.",
+  },
+  lease_list_latency_seconds: {
+    type: "histogram",
+    labels: ["http_status_code"],
+    buckets: calls,
+    help: "Latency of lease list calls by the garbage collection controller in seconds.",
+  },
 };
 
 const reasons = [

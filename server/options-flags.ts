@@ -60,6 +60,13 @@ export const serverFlags = {
     help: "PEM bundle of the authorities that sign frontend clients' certificates. Required over TCP.",
     status: works,
   },
+  "frontend-client-names": {
+    type: "strings",
+    default: "",
+    group: frontend,
+    help: "Who may use the frontend over TCP, by common name or DNS, IP or URI name of the client certificate; empty means all that --server-ca-cert vouches for.",
+    status: works,
+  },
   "frontend-keepalive-time": {
     type: "duration",
     default: "1h",
@@ -117,6 +124,13 @@ export const serverFlags = {
     default: "",
     group: agents,
     help: "Audience that an agent's token must be for.",
+    status: works,
+  },
+  "agent-identifier-policy": {
+    type: "string",
+    default: "any",
+    group: agents,
+    help: "Which hosts and addresses an agent may claim to be: any, or own-node for those that its certificate or token proves.",
     status: works,
   },
   "keepalive-time": {

@@ -21,9 +21,11 @@ import { usageText } from "../shared/options/usage.ts";
 import { ValueError } from "../shared/options/value-error.ts";
 import type { ProgramCommand } from "../shared/program.ts";
 import { minTlsVersion } from "../shared/tls/policy.ts";
+import type { IdentifierPolicy } from "./authentication/identifier-policy.ts";
 import type { ExpectedAccount } from "./authentication/token-review.ts";
 import { type LeaseOptions, leaseName } from "./leases/lease-publisher.ts";
 import { serverFlags } from "./options-flags.ts";
+import { identityNotices, readIdentifierPolicy, validateIdentityFlags } from "./options-identity.ts";
 import {
   type FrontendMode,
   readMode,
@@ -45,6 +47,8 @@ export type FrontendListen =
       readonly kind: "tcp";
       readonly keyPair: KeyPairFiles;
       readonly caFile: string;
+      /** Names of the client certificates that may come in; empty means all that the CA has signed. */
+      readonly clientNames: readonly string[];
       readonly tls: TlsPolicy;
     } & ListenAddress);
 
@@ -66,6 +70,7 @@ export interface ServerOptions {
   };
   /** Whose tokens agents must present; undefined if they need none. */
   readonly agentTokens: ExpectedAccount | undefined;
+  readonly agentIdentifierPolicy: IdentifierPolicy;
   /** How to call kube-apiserver; undefined if nothing does. */
   readonly kubernetes: KubernetesOptions | undefined;
   readonly health: ListenAddress;
@@ -79,7 +84,7 @@ export interface ServerOptions {
   /** The lease to publish; undefined if this server has nothing to do with leases. */
   readonly leases: LeaseOptions | undefined;
   readonly log: LogOptions;
-  /** Lines to log at start: flags without effect, deprecated ones, a log file that is not used, weak TLS, unauthenticated agents. */
+  /** Lines to log at start: flags without effect, deprecated ones, a log file that is not used, weak TLS, unchecked agents and claims. */
   readonly notices: readonly string[];
   /** Every flag by name, for the start-up log; `--name=value` of them all gives the same options again. */
   readonly flagValues: readonly (readonly [string, string])[];
@@ -133,6 +138,7 @@ function validateOwnRules(values: ServerFlagValues): void {
         "or accept that with --allow-unauthenticated-agents",
     );
   }
+  validateIdentityFlags(values, checksAgents(values));
   requireHeaderText("server-id", values["server-id"], idMaxBytes);
   requirePositive("half-close-timeout", values["half-close-timeout"]);
   if (values["enable-lease-controller"]) validateLease(values);
@@ -176,6 +182,7 @@ function securityNotices(values: ServerFlagValues): readonly string[] {
   if (!checksAgents(values)) {
     notices.push("--allow-unauthenticated-agents: any process that reaches the agent port can act as an agent");
   }
+  notices.push(...identityNotices(values));
   return notices;
 }
 
@@ -193,6 +200,7 @@ function toOptions(values: ServerFlagValues, env: NodeJS.ProcessEnv, notices: re
           ...listen("server"),
           keyPair: { certFile: values["server-cert"], keyFile: values["server-key"] },
           caFile: values["server-ca-cert"],
+          clientNames: values["frontend-client-names"],
           tls,
         }
       : { kind: "uds", path: values["uds-name"], deleteExisting: values["delete-existing-uds-file"] };
@@ -207,6 +215,7 @@ function toOptions(values: ServerFlagValues, env: NodeJS.ProcessEnv, notices: re
       tls,
     },
     agentTokens,
+    agentIdentifierPolicy: readIdentifierPolicy(values["agent-identifier-policy"]),
     kubernetes:
       agentTokens === undefined && !values["enable-lease-controller"] ? undefined : kubernetesOptions(values, env),
     health: listen("health"),

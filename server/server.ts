@@ -8,6 +8,7 @@ import { Frontend } from "./frontends/frontend.ts";
 import { LeaseController } from "./leases/lease-controller.ts";
 import { AgentListener } from "./links/agent-listener.ts";
 import { Registry } from "./links/registry.ts";
+import { sharedAuthorityWarning } from "./listeners/shared-authority.ts";
 import type { ServerMetrics } from "./metrics.ts";
 import type { ServerOptions } from "./options.ts";
 
@@ -67,6 +68,16 @@ export class ProxyServer {
     await this.#agents.start();
     this.#deps.log.info({ address: this.#agents.address }, "listening for agents");
     this.#leases?.start();
+    this.#warnOfSharedAuthority();
+  }
+
+  #warnOfSharedAuthority(): void {
+    const { frontends, agentListener } = this.#options;
+    for (const { listen } of frontends) {
+      if (listen.kind === "uds" || listen.clientNames.length > 0 || agentListener.caFile === undefined) continue;
+      const warning = sharedAuthorityWarning({ frontendCa: listen.caFile, agentCa: agentListener.caFile });
+      if (warning !== undefined) this.#deps.log.warn(warning);
+    }
   }
 
   /**

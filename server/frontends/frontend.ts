@@ -14,6 +14,7 @@ import { type Listener, listenTls, listenUds } from "../listeners/listener.ts";
 import { type Protocol, sniffProtocol } from "../listeners/sniff.ts";
 import type { ServerMetrics } from "../metrics.ts";
 import type { FrontendOptions } from "../options.ts";
+import { isAllowed, namesOf } from "./client-names.ts";
 import { GrpcFrontendStream } from "./grpc-stream.ts";
 import { HttpConnectFrontend } from "./http-connect.ts";
 
@@ -80,7 +81,7 @@ export class Frontend {
         alpn: { grpc: ["h2"], "http-connect": ["http/1.1"], auto: ["h2", "http/1.1"] }[mode],
         handshakes: handshakeLimits,
       },
-      (socket) => this.#accept(socket),
+      (socket) => this.#admit(socket, listen.clientNames),
     );
   }
 
@@ -100,6 +101,19 @@ export class Frontend {
   abort(reason: ProxyError): void {
     this.#grpc.abort(reason.message);
     for (const socket of this.#sockets) socket.destroy();
+  }
+
+  #admit(socket: TLSSocket, clientNames: readonly string[]): void {
+    const identity = peerIdentity(socket);
+    if (isAllowed(identity, clientNames)) return this.#accept(socket);
+    const { log, metrics } = this.#deps;
+    metrics.refused("frontend_client_names");
+    log.warn(
+      { peer: peerOf(socket), names: identity && namesOf(identity) },
+      "frontend client refused: --frontend-client-names has none of its certificate's names",
+    );
+    socket.on("error", () => {});
+    socket.destroy();
   }
 
   #accept(socket: Socket): void {

@@ -6,12 +6,13 @@ import { GrpcServer } from "../../shared/grpc/server.ts";
 import { GrpcCode, GrpcError, type GrpcStatus } from "../../shared/grpc/status.ts";
 import type { GrpcServerCall, GrpcServerSession } from "../../shared/grpc/stream.ts";
 import { HeaderError, parseAgentMetadata, serverMetadata } from "../../shared/konnectivity/agent-headers.ts";
+import type { AgentIdentifiers } from "../../shared/konnectivity/agent-identifiers.ts";
 import type { Log } from "../../shared/log.ts";
 import { loadCaBundle, loadKeyPair } from "../../shared/tls/credentials.ts";
 import { peerIdentity } from "../../shared/tls/identity.ts";
 import { bearerToken } from "../authentication/bearer-token.ts";
+import { type AgentProof, unprovenIdentifier } from "../authentication/identifier-policy.ts";
 import type { TokenAuthenticator } from "../authentication/token-authenticator.ts";
-import type { TokenAccount } from "../authentication/token-review.ts";
 import { type Listener, listenTls } from "../listeners/listener.ts";
 import type { ServerMetrics } from "../metrics.ts";
 import type { ServerOptions } from "../options.ts";
@@ -38,7 +39,11 @@ export interface AgentListenerDeps {
   readonly authenticator: TokenAuthenticator | undefined;
 }
 
-type Options = Pick<ServerOptions, "agentListener" | "serverId" | "serverCount" | "keepaliveMs">;
+type Options = Pick<
+  ServerOptions,
+  "agentListener" | "agentIdentifierPolicy" | "serverId" | "serverCount" | "keepaliveMs"
+>;
+type Claims = ReturnType<typeof parseAgentMetadata>;
 
 /** Where agents connect: admits them, and turns each stream into a link in the registry for as long as it lives. */
 export class AgentListener {
@@ -118,8 +123,10 @@ export class AgentListener {
   async #serve(call: GrpcServerCall): Promise<void> {
     const { metrics, registry, clock } = this.#deps;
     metrics.grpcConnections.Connect.inc();
+    let claims: Claims | undefined;
     try {
-      const agent = await this.#admit(call);
+      claims = parseAgentMetadata(call.metadata);
+      const agent = await this.#admit(call, claims);
       const log = this.#deps.log.child({ agent: agent.id, peer: agent.peer });
       const link = new KonnectivityLink({ call, clock, log, metrics }, { agent });
       call.sendHeaders(serverMetadata({ serverId: this.#options.serverId, serverCount: this.#options.serverCount }));
@@ -132,7 +139,7 @@ export class AgentListener {
       this.#linked(call.session, -1);
       log.info({ status: status.code, reason: status.message }, "agent link ended");
     } catch (error) {
-      this.#refuse(call, error);
+      this.#refuse(call, claims?.agentId, error);
     } finally {
       metrics.grpcConnections.Connect.dec();
     }
@@ -148,20 +155,19 @@ export class AgentListener {
     if (!session.socket.destroyed) this.#limitAdmission(session, session.socket);
   }
 
-  /** Rejects with a HeaderError, a GrpcError or a ProxyError. */
-  async #admit(call: GrpcServerCall): Promise<AgentIdentity> {
+  /** Rejects with a GrpcError or a ProxyError. */
+  async #admit(call: GrpcServerCall, { agentId, identifiers }: Claims): Promise<AgentIdentity> {
     this.#requireRoom();
-    const { agentId, identifiers } = parseAgentMetadata(call.metadata);
-    const account = await this.#authenticate(call);
+    const proof = await this.#authenticate(call);
     // Others may have been admitted meanwhile.
     this.#requireRoom();
-    const { socket } = call.session;
+    this.#requireOwn(identifiers, proof);
     const userAgent = call.metadata.get("user-agent")?.[0];
     return {
       id: agentId,
       identifiers,
-      subject: account?.username ?? (socket instanceof TLSSocket ? peerIdentity(socket)?.commonName : undefined),
-      nodeName: account?.nodeName,
+      subject: proof?.kind === "token" ? proof.account.username : proof?.identity.commonName,
+      nodeName: proof?.kind === "token" ? proof.account.nodeName : undefined,
       peer: call.session.peer,
       userAgent: typeof userAgent === "string" ? userAgent : undefined,
     };
@@ -174,26 +180,41 @@ export class AgentListener {
     throw new ProxyError("over_limit", `this server has ${linksMax} agent links already`);
   }
 
-  /** Whose token it is, where tokens are checked. */
-  async #authenticate(call: GrpcServerCall): Promise<TokenAccount | undefined> {
+  #requireOwn(identifiers: AgentIdentifiers, proof: AgentProof | undefined): void {
+    if (this.#options.agentIdentifierPolicy === "any") return;
+    const unproven = unprovenIdentifier(identifiers, proof);
+    if (unproven === undefined) return;
+    this.#deps.metrics.refused("identifiers");
+    throw new ProxyError("denied", unproven);
+  }
+
+  /** Whose token it is, where tokens are checked; else whose certificate, if it has shown one. */
+  async #authenticate(call: GrpcServerCall): Promise<AgentProof | undefined> {
     const { authenticator } = this.#deps;
-    if (authenticator === undefined) return undefined;
+    if (authenticator === undefined) {
+      const { socket } = call.session;
+      const identity = socket instanceof TLSSocket ? peerIdentity(socket) : undefined;
+      return identity && { kind: "certificate", identity };
+    }
     const gone = new AbortController();
     void call.closed.then(() => gone.abort(new ProxyError("cancelled", "the agent left before it was admitted")));
     const account = await authenticator.authenticate(bearerToken(call.metadata), { signal: gone.signal });
     gone.signal.throwIfAborted();
-    return account;
+    return { kind: "token", account };
   }
 
-  #refuse(call: GrpcServerCall, error: unknown): void {
+  #refuse(call: GrpcServerCall, agentId: string | undefined, error: unknown): void {
     const status = refusalStatus(error);
     const level = error instanceof ProxyError ? error.traits.level : "warn";
-    this.#deps.log[level]({ peer: call.session.peer, reason: status.message, err: error }, "agent refused");
+    const { peer } = call.session;
+    this.#deps.log[level]({ agent: agentId, peer, reason: status.message, err: error }, "agent refused");
     call.finish(status);
-    // Whoever tries tokens pays for a handshake each time.
-    if (status.code === GrpcCode.UNAUTHENTICATED) call.session.drain();
+    // Whoever tries tokens or names pays for a handshake each time.
+    if (refusedIdentity.has(status.code)) call.session.drain();
   }
 }
+
+const refusedIdentity: ReadonlySet<GrpcCode> = new Set([GrpcCode.UNAUTHENTICATED, GrpcCode.PERMISSION_DENIED]);
 
 function refusalStatus(error: unknown): GrpcStatus {
   // A plain Go error is UNKNOWN on the wire: so is what the reference checks in the same place.

@@ -35,7 +35,7 @@ export class ConnectionMetrics {
     });
     this.#refused = counters(registry, {
       name: `${prefix}refused_total`,
-      help: "What was refused because a limit was reached, by limit.",
+      help: "What was refused, by the limit that was reached or the check that failed.",
       labels: ["limit"],
     });
     this.#dialsFailed = counters(registry, {

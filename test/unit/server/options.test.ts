@@ -28,6 +28,8 @@ function run(argv: readonly string[], env: NodeJS.ProcessEnv = {}): ServerOption
   return command.options;
 }
 
+const anyIdentifier = expect.stringMatching(/^--agent-identifier-policy=any: .*may claim any host.*own-node/);
+
 describe("server options", () => {
   it("have the contract's defaults", () => {
     const { serverId, flagValues, ...options } = run(base);
@@ -35,9 +37,12 @@ describe("server options", () => {
     const keyPair = { certFile: file, keyFile: file };
     expect(options).toEqual({
       serverCount: 1,
-      frontends: [{ mode: "grpc", listen: { kind: "tcp", host: "", port: 8090, keyPair, caFile: file, tls } }],
+      frontends: [
+        { mode: "grpc", listen: { kind: "tcp", host: "", port: 8090, keyPair, caFile: file, clientNames: [], tls } },
+      ],
       agentListener: { host: "", port: 8091, keyPair, caFile: file, tls },
       agentTokens: undefined,
+      agentIdentifierPolicy: "any",
       kubernetes: undefined,
       health: { host: "", port: 8092 },
       admin: { host: "127.0.0.1", port: 8095 },
@@ -48,7 +53,7 @@ describe("server options", () => {
       halfCloseTimeoutMs: 60_000,
       gracefulShutdownTimeoutMs: 15_000,
       log: { format: "json", verbosity: 4, file: undefined, stderr: true },
-      notices: [],
+      notices: [anyIdentifier],
     });
     expect(serverId).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
     expect(flagValues).toContainEqual(["server-id", serverId]);
@@ -99,7 +104,7 @@ describe("server options", () => {
       halfCloseTimeoutMs: 3_000,
       gracefulShutdownTimeoutMs: 4_000,
       log: { format: "text", verbosity: 6, file: "/var/log/x.log", stderr: false },
-      notices: [],
+      notices: [anyIdentifier],
     });
   });
 
@@ -174,7 +179,26 @@ describe("server options", () => {
       expect.stringMatching(/^--kube-api-content-type has no effect: /),
       expect.stringMatching(/^--tls-min-version=VersionTLS11 .* insecure/),
       expect.stringMatching(/^--allow-unauthenticated-agents: /),
+      anyIdentifier,
     ]);
+  });
+
+  it("hold agents to their own nodes only where they prove who they are, and where that leaves a strategy of use", () => {
+    const ownNode = "--agent-identifier-policy=own-node";
+    expect(run([...base, ownNode])).toMatchObject({ agentIdentifierPolicy: "own-node", notices: [] });
+    const unchecked = [...base, "--cluster-ca-cert=", "--allow-unauthenticated-agents", ownNode];
+    expect(() => run(unchecked)).toThrow(
+      /--agent-identifier-policy=own-node .*--allow-unauthenticated-agents.*--cluster-ca-cert/,
+    );
+    const routes = [...base, ownNode, "--proxy-strategies=destHost,defaultRoute"];
+    expect(() => run(routes)).toThrow(/--agent-identifier-policy=own-node .*defaultRoute in --proxy-strategies/);
+  });
+
+  it("name who may use a frontend, in one list from all places, and not on a socket", () => {
+    const names = ["--frontend-client-names=a,spiffe://b", "--frontend-client-names=c d"];
+    expect(run([...base, ...names]).frontends[0]?.listen).toMatchObject({ clientNames: ["a", "spiffe://b", "c d"] });
+    const socket = ["--uds-name=/run/x.socket", "--server-port=0", `--cluster-ca-cert=${file}`, ...pair];
+    expect(() => run([...socket, ...names])).toThrow(/--frontend-client-names cannot be used with --uds-name/);
   });
 
   it("ask for what a server cannot do without", () => {
@@ -198,7 +222,7 @@ describe("server options", () => {
       agentListener: { caFile: undefined },
       agentTokens: { namespace: "ns", serviceAccount: "sa", audience: "aud" },
       kubernetes: { kubeconfig: "", service: { host: "10.0.0.1", port: "443" }, qps: 100, burst: 200 },
-      notices: [],
+      notices: [anyIdentifier],
     });
     const kubeconfig = [`--kubeconfig=${file}`, "--kubeconfig-qps=0.25", "--kubeconfig-burst=7"];
     const service = { host: "", port: "" };
@@ -214,6 +238,10 @@ describe("server options", () => {
     ["--half-close-timeout=0", "--half-close-timeout must be greater than 0, got 0s"],
     ["--log-format=xml", '--log-format must be json or text, got "xml"'],
     ["--enable-profiling", "--enable-profiling: this version has no profiling endpoints yet; leave the flag out"],
+    ["--agent-identifier-policy=all", '--agent-identifier-policy must be any or own-node, got "all"'],
+    ["--agent-identifier-policy=", '--agent-identifier-policy must be any or own-node, got ""'],
+    ["--frontend-client-names=a,,b", '--frontend-client-names holds "", which no certificate has as a name'],
+    ["--frontend-client-names=a, b", '--frontend-client-names holds " b", which no certificate has as a name'],
     ["--kubeconfig-burst=-1", "--kubeconfig-burst must be >= 0, got -1"],
     ["--sever-port=1", "unknown flag: --sever-port (did you mean --server-port?)"],
   ])("refuse %j", (flag, text) => {
@@ -321,7 +349,9 @@ it("options come out the same from their own flag values", () => {
     flag("kubeconfig-qps", fc.float({ noNaN: true, noDefaultInfinity: true }).map(String)),
     flag("cipher-suites", fc.constantFrom("", "TLS_AES_128_GCM_SHA256,TLS_AES_256_GCM_SHA384")),
     flag("tls-min-version", fc.constantFrom("", "VersionTLS10", "VersionTLS13")),
-    flag("proxy-strategies", fc.constantFrom("default", "destHost,default", ",defaultRoute")),
+    flag("agent-identifier-policy", fc.constantFrom("any", "own-node")),
+    flag("frontend-client-names", fc.constantFrom("", "a", "a,b c", "spiffe://d")),
+    flag("proxy-strategies", fc.constantFrom("default", "destHost,default", ",destHost")),
     flag("log-file", text),
     flag("logtostderr", fc.constantFrom("true", "F")),
     flag("v", fc.integer({ min: -9, max: 9 }).map(String)),

@@ -138,6 +138,30 @@ describe("readiness and what the observer hears", () => {
     expect(registry.ready).toBe(false);
   });
 
+  /** Each agent alone; the first strategy decides, whatever the later ones could choose. */
+  it.each<[StrategyName[], { readonly plain: boolean; readonly hosted: boolean; readonly route: boolean }]>([
+    [["default"], { plain: true, hosted: true, route: true }],
+    [["destHost"], { plain: false, hosted: true, route: false }],
+    [["defaultRoute"], { plain: false, hosted: false, route: true }],
+    [["destHost", "default"], { plain: false, hosted: true, route: false }],
+    [["defaultRoute", "destHost", "default"], { plain: false, hosted: false, route: true }],
+    [["default", "destHost"], { plain: true, hosted: true, route: true }],
+  ])("with %j is there with the first agent of the first strategy, and goes with it", (strategies, expected) => {
+    const agents = { plain: "cidr=10.0.0.0/8", hosted: "ipv6=::1", route: "default-route=true" };
+    const readyWith = (identifiers: string) => {
+      const link = new FakeAgentLink("1", identifiers);
+      const { registry } = registered(strategies);
+      expect(registry.ready).toBe(false);
+      registry.add(link);
+      const { ready } = registry;
+      registry.remove(link);
+      expect(registry.ready).toBe(false);
+      return ready;
+    };
+    const { plain, hosted, route } = agents;
+    expect({ plain: readyWith(plain), hosted: readyWith(hosted), route: readyWith(route) }).toEqual(expected);
+  });
+
   it("counts identifiers per strategy and distinct agents, from the start on", () => {
     const { registry, changes } = registered(["default", "destHost", "default"]);
     const hosted = new FakeAgentLink("1", "host=a&host=A&ipv4=1.2.3.4");

@@ -1,20 +1,18 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:tls";
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { type IssuedPair, issueCa, issueCertificate } from "../../../shared/tls/issue.ts";
 import type { PairFiles } from "../../support/certificates.ts";
-import { Scene } from "../../support/scene.ts";
+import type { Scene } from "../../support/scene.ts";
+import { useScene } from "../../support/use-scene.ts";
 
 const lifetime = { commonName: "intruder", validityDays: 1 };
 const client = { ...lifetime, usages: ["client"], names: [] } as const;
 
 let scene: Scene;
-beforeAll(async () => {
-  scene = await Scene.start({ frontend: { protocol: "connect", transport: "tcp" } });
-  await scene.startTransfers();
+useScene({ frontend: { protocol: "connect", transport: "tcp" } }, (started) => {
+  scene = started;
 });
-afterEach(() => scene.settle());
-afterAll(() => scene.stop());
 
 const read = (file: string) => readFileSync(file, "utf8");
 

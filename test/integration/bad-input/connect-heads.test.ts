@@ -1,21 +1,18 @@
 import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { type Endpoint, echoEndpoint } from "../../support/endpoints.ts";
+import { expect, test } from "vitest";
+import type { Endpoint } from "../../support/endpoints.ts";
 import { readAll, readBytes, readHead } from "../../support/frontend-client.ts";
-import { Scene } from "../../support/scene.ts";
+import type { Scene } from "../../support/scene.ts";
+import { useEcho, useScene } from "../../support/use-scene.ts";
 
 let scene: Scene;
 let echo: Endpoint;
-beforeAll(async () => {
-  scene = await Scene.start({ frontend: { protocol: "connect", transport: "uds" } });
-  echo = await echoEndpoint();
-  await scene.startTransfers();
+useEcho((started) => {
+  echo = started;
 });
-afterEach(() => scene.settle());
-afterAll(async () => {
-  await scene.stop();
-  await echo.close();
+useScene({ frontend: { protocol: "connect", transport: "uds" } }, (started) => {
+  scene = started;
 });
 
 async function answerTo(request: string | Buffer): Promise<string> {

@@ -1,19 +1,16 @@
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { type Endpoint, echoEndpoint, refusingAddress } from "../../support/endpoints.ts";
+import { expect, test } from "vitest";
+import { type Endpoint, refusingAddress } from "../../support/endpoints.ts";
 import { newRandom, proxyPath } from "../../support/frontend-client.ts";
-import { Scene } from "../../support/scene.ts";
+import type { Scene } from "../../support/scene.ts";
+import { useEcho, useScene } from "../../support/use-scene.ts";
 
 let scene: Scene;
 let echo: Endpoint;
-beforeAll(async () => {
-  scene = await Scene.start();
-  echo = await echoEndpoint();
-  await scene.startTransfers();
+useEcho((started) => {
+  echo = started;
 });
-afterEach(() => scene.settle());
-afterAll(async () => {
-  await scene.stop();
-  await echo.close();
+useScene({}, (started) => {
+  scene = started;
 });
 
 /** Resolves to the error text of the answer, without the dial that it names at its end. */

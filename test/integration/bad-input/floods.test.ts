@@ -1,10 +1,11 @@
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { encodePacket } from "../../../shared/konnectivity/packet.ts";
-import { type Endpoint, echoEndpoint } from "../../support/endpoints.ts";
+import type { Endpoint } from "../../support/endpoints.ts";
 import { newRandom, proxyPath } from "../../support/frontend-client.ts";
 import { rawAgentHost } from "../../support/raw-agent.ts";
 import { framed, type RawStream, type StreamEnd } from "../../support/raw-grpc.ts";
-import { Scene } from "../../support/scene.ts";
+import type { Scene } from "../../support/scene.ts";
+import { useEcho, useScene } from "../../support/use-scene.ts";
 
 const mebibyte = 1024 * 1024;
 const resourceExhausted = 8;
@@ -15,15 +16,11 @@ const growthMaxBytes = 160 * mebibyte;
 
 let scene: Scene;
 let echo: Endpoint;
-beforeAll(async () => {
-  scene = await Scene.start();
-  echo = await echoEndpoint();
-  await scene.startTransfers();
+useEcho((started) => {
+  echo = started;
 });
-afterEach(() => scene.settle());
-afterAll(async () => {
-  await scene.stop();
-  await echo.close();
+useScene({}, (started) => {
+  scene = started;
 });
 
 /** Sends `batch` over and over until `byteCount` have gone or the peer has ended the stream. */

@@ -1,8 +1,9 @@
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { type Endpoint, echoEndpoint } from "../../support/endpoints.ts";
+import { expect, test } from "vitest";
+import type { Endpoint } from "../../support/endpoints.ts";
 import { dialGrpc, newRandom, proxyPath, readBytes } from "../../support/frontend-client.ts";
 import type { RawSession, RawStream } from "../../support/raw-grpc.ts";
-import { Scene } from "../../support/scene.ts";
+import type { Scene } from "../../support/scene.ts";
+import { useEcho, useScene } from "../../support/use-scene.ts";
 
 const invalidArgument = 3;
 const resourceExhausted = 8;
@@ -10,15 +11,11 @@ const unimplemented = 12;
 
 let scene: Scene;
 let echo: Endpoint;
-beforeAll(async () => {
-  scene = await Scene.start();
-  echo = await echoEndpoint();
-  await scene.startTransfers();
+useEcho((started) => {
+  echo = started;
 });
-afterEach(() => scene.settle());
-afterAll(async () => {
-  await scene.stop();
-  await echo.close();
+useScene({}, (started) => {
+  scene = started;
 });
 
 /** Does `bad` on a new stream of a client connection whose other stream must not notice. */

@@ -1,22 +1,20 @@
 import { createServer } from "node:net";
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { type Endpoint, Endpoint as TcpEndpoint } from "../../support/endpoints.ts";
 import { dialConnect, newRandom, proxyPath } from "../../support/frontend-client.ts";
 import { type RawAgent, rawAgentHost } from "../../support/raw-agent.ts";
 import type { RawStream } from "../../support/raw-grpc.ts";
-import { Scene } from "../../support/scene.ts";
+import type { Scene } from "../../support/scene.ts";
+import { useScene } from "../../support/use-scene.ts";
 
 const invalidArgument = 3;
 const resourceExhausted = 8;
 
 let scene: Scene;
 let agent: RawAgent;
-beforeAll(async () => {
-  scene = await Scene.start({ serverFlags: ["--mode=auto"] });
-  await scene.startTransfers();
+useScene({ serverFlags: ["--mode=auto"] }, (started) => {
+  scene = started;
 });
-afterEach(() => scene.settle());
-afterAll(() => scene.stop());
 
 interface Dialed {
   readonly client: RawStream;

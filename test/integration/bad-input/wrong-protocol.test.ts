@@ -1,12 +1,13 @@
 import { once } from "node:events";
 import type { Socket } from "node:net";
 import { connect } from "node:net";
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { readAll } from "../../support/frontend-client.ts";
 import type { FrontendKind } from "../../support/processes.ts";
 import { agentSocket } from "../../support/raw-agent.ts";
-import { Scene } from "../../support/scene.ts";
+import type { Scene } from "../../support/scene.ts";
 import { seededBytes } from "../../support/seeded-bytes.ts";
+import { useScene } from "../../support/use-scene.ts";
 
 const http2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -40,12 +41,9 @@ const kinds: readonly FrontendKind[] = [
 
 describe.each(kinds)("frontend $protocol over $transport", (frontend) => {
   let scene: Scene;
-  beforeAll(async () => {
-    scene = await Scene.start({ frontend });
-    await scene.startTransfers();
+  useScene({ frontend }, (started) => {
+    scene = started;
   });
-  afterEach(() => scene.settle());
-  afterAll(() => scene.stop());
 
   test.each(inputs)("%s", async (_what, input) => {
     expect(await answerTo(await scene.socket(), input)).not.toContain("200");
@@ -73,12 +71,9 @@ describe.each(kinds)("frontend $protocol over $transport", (frontend) => {
 
 describe("agent port", () => {
   let scene: Scene;
-  beforeAll(async () => {
-    scene = await Scene.start();
-    await scene.startTransfers();
+  useScene({}, (started) => {
+    scene = started;
   });
-  afterEach(() => scene.settle());
-  afterAll(() => scene.stop());
 
   test.each(inputs)("%s inside TLS", async (_what, input) => {
     await answerTo(await agentSocket(scene.tunnel), input);

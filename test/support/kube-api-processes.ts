@@ -1,6 +1,6 @@
 import { generateKeyPairSync } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { issueCa, issueCertificate } from "../../shared/tls/issue.ts";
+import { type IssuedPair, issueCa, issueCertificate } from "../../shared/tls/issue.ts";
 import { buildGo } from "./go.ts";
 import { ManagedProcess } from "./managed-process.ts";
 import type { Workspace } from "./workspace.ts";
@@ -12,6 +12,8 @@ export interface KubeApiSetting {
   readonly url: string;
   readonly port: number;
   readonly etcdUrl: string;
+  /** Vouches for the API itself and for users with a certificate. */
+  readonly ca: IssuedPair;
   readonly caCert: string;
   readonly serving: { readonly cert: string; readonly key: string };
   readonly serviceAccountKeys: { readonly publicKey: string; readonly privateKey: string };
@@ -20,8 +22,21 @@ export interface KubeApiSetting {
   readonly tokenFile: string;
 }
 
-/** Writes keys, certificates and the administrator's token. */
-export function writeKubeApiSetting(workspace: Workspace, ports: { api: number; etcd: number }): KubeApiSetting {
+export interface KubeApiOptions {
+  /** A free one if left out. */
+  readonly port?: number;
+  /** Names in its certificate besides localhost and its address. */
+  readonly names?: readonly string[];
+  /** Users by their static tokens, besides the administrator. */
+  readonly staticTokens?: Readonly<Record<string, string>>;
+}
+
+/** Writes keys, certificates and static tokens. */
+export function writeKubeApiSetting(
+  workspace: Workspace,
+  ports: { readonly api: number; readonly etcd: number },
+  options: KubeApiOptions = {},
+): KubeApiSetting {
   const save = (name: string, text: string) => {
     const path = workspace.path(name);
     writeFileSync(path, text, { mode: 0o600 });
@@ -29,7 +44,7 @@ export function writeKubeApiSetting(workspace: Workspace, ports: { api: number; 
   };
   const validityDays = 1;
   const ca = issueCa({ commonName: "kube-apiserver CA", validityDays });
-  const names = ["localhost", host];
+  const names = ["localhost", host, ...(options.names ?? [])];
   const pair = issueCertificate(ca, { commonName: "kube-apiserver", validityDays, usages: ["server"], names });
   const keys = generateKeyPairSync("ec", {
     namedCurve: "P-256",
@@ -37,10 +52,12 @@ export function writeKubeApiSetting(workspace: Workspace, ports: { api: number; 
     privateKeyEncoding: { type: "pkcs8", format: "pem" },
   });
   const adminToken = "administrator-of-a-test";
+  const users = Object.entries(options.staticTokens ?? {}).map(([token, user]) => `${token},${user},${user}\n`);
   return {
     url: `https://${host}:${ports.api}`,
     port: ports.api,
     etcdUrl: `http://${host}:${ports.etcd}`,
+    ca,
     caCert: save("kube-ca.crt", ca.cert),
     serving: { cert: save("kube-apiserver.crt", pair.cert), key: save("kube-apiserver.key", pair.key) },
     serviceAccountKeys: {
@@ -48,7 +65,7 @@ export function writeKubeApiSetting(workspace: Workspace, ports: { api: number; 
       privateKey: save("service-account.key", keys.privateKey),
     },
     adminToken,
-    tokenFile: save("tokens.csv", `${adminToken},administrator,administrator,system:masters\n`),
+    tokenFile: save("tokens.csv", `${adminToken},administrator,administrator,system:masters\n${users.join("")}`),
   };
 }
 
@@ -87,7 +104,7 @@ export async function spawnEtcd(
   });
 }
 
-/** Starts a kube-apiserver, built if need be, that admits the administrator's token and service accounts. */
+/** Starts a kube-apiserver, built if need be, that admits static tokens, client certificates and service accounts. */
 export async function spawnKubeApi(workspace: Workspace, setting: KubeApiSetting): Promise<ManagedProcess> {
   const file = await buildKubeApi();
   const certDir = workspace.path("kube-apiserver");
@@ -102,6 +119,7 @@ export async function spawnKubeApi(workspace: Workspace, setting: KubeApiSetting
       `--tls-cert-file=${setting.serving.cert}`,
       `--tls-private-key-file=${setting.serving.key}`,
       `--token-auth-file=${setting.tokenFile}`,
+      `--client-ca-file=${setting.caCert}`,
       "--authorization-mode=RBAC",
       "--service-account-issuer=https://kubernetes.default.svc",
       `--service-account-key-file=${setting.serviceAccountKeys.publicKey}`,

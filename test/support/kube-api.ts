@@ -1,6 +1,13 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { request } from "node:https";
-import { type KubeApiSetting, spawnEtcd, spawnKubeApi, writeKubeApiSetting } from "./kube-api-processes.ts";
+import { issueCertificate } from "../../shared/tls/issue.ts";
+import {
+  type KubeApiOptions,
+  type KubeApiSetting,
+  spawnEtcd,
+  spawnKubeApi,
+  writeKubeApiSetting,
+} from "./kube-api-processes.ts";
 import type { ManagedProcess } from "./managed-process.ts";
 import { freePort } from "./ports.ts";
 import { until } from "./until.ts";
@@ -34,9 +41,9 @@ export class KubeApi {
   }
 
   /** Builds both programs if need be, which takes minutes with cold caches. Resolves when the API is ready. */
-  static async start(workspace: Workspace): Promise<KubeApi> {
-    const ports = { api: await freePort(), etcd: await freePort() };
-    const setting = writeKubeApiSetting(workspace, ports);
+  static async start(workspace: Workspace, options: KubeApiOptions = {}): Promise<KubeApi> {
+    const ports = { api: options.port ?? (await freePort()), etcd: await freePort() };
+    const setting = writeKubeApiSetting(workspace, ports, options);
     const api = new KubeApi(workspace, setting, await spawnEtcd(workspace, setting, await freePort()));
     try {
       await api.startServing();
@@ -62,20 +69,35 @@ export class KubeApi {
     this.#server = undefined;
   }
 
+  /** Lets it hang: connections stay and are taken, and nothing is answered, until `resume`. */
+  pause(): void {
+    this.#server?.kill("SIGSTOP");
+  }
+
+  resume(): void {
+    this.#server?.kill("SIGCONT");
+  }
+
+  /** What vouches for the API and its users, and what service accounts' tokens are signed with. */
+  get setting(): KubeApiSetting {
+    return this.#setting;
+  }
+
   /**
    * A token of a service account, which is made, with its namespace, if it is not there. The API gives none that lasts less
-   * than 600 s.
+   * than 600 s. With `boundTo`, a Pod of the account's namespace or a Node, it is good for as long as that is there.
    */
   async createServiceAccountToken(
     namespace: string,
     account: string,
     audience: string,
-    expirationSeconds = 600,
+    boundTo?: { readonly kind: "Pod" | "Node"; readonly name: string },
   ): Promise<string> {
     const accounts = `/api/v1/namespaces/${namespace}/serviceaccounts`;
-    await this.#ensure("/api/v1/namespaces", { metadata: { name: namespace } });
-    await this.#ensure(accounts, { metadata: { name: account } });
-    const spec = { audiences: [audience], expirationSeconds };
+    await this.ensure("/api/v1/namespaces", { metadata: { name: namespace } });
+    await this.ensure(accounts, { metadata: { name: account } });
+    const boundObjectRef = boundTo && { apiVersion: "v1", ...boundTo };
+    const spec = { audiences: [audience], expirationSeconds: 600, boundObjectRef };
     const { status, body } = await this.call("POST", `${accounts}/${account}/token`, { spec });
     if (status !== 201) throw new Error(`token of ${namespace}/${account}: ${status} ${JSON.stringify(body)}`);
     return (body as { readonly status: { readonly token: string } }).status.token;
@@ -83,14 +105,30 @@ export class KubeApi {
 
   /** Writes a kubeconfig, whose user has this token, into the workspace and returns its path. */
   writeKubeconfig(name: string, token: string): string {
+    return this.#writeKubeconfig(name, { token }, { "certificate-authority": this.#setting.caCert });
+  }
+
+  /** The same with a certificate for this user, all of it in the file itself, as kubeadm writes them. */
+  writeCertificateKubeconfig(user: string): string {
+    const base64 = (text: string) => Buffer.from(text).toString("base64");
+    const { ca } = this.#setting;
+    const pair = issueCertificate(ca, { commonName: user, validityDays: 1, usages: ["client"], names: [] });
+    return this.#writeKubeconfig(
+      user.replaceAll(":", "-"),
+      { "client-certificate-data": base64(pair.cert), "client-key-data": base64(pair.key) },
+      { "certificate-authority-data": base64(ca.cert) },
+    );
+  }
+
+  #writeKubeconfig(name: string, user: object, cluster: object): string {
     const path = this.#workspace.path(`${name}.kubeconfig`);
     const config = {
       apiVersion: "v1",
       kind: "Config",
       "current-context": "test",
       contexts: [{ name: "test", context: { cluster: "test", user: name } }],
-      clusters: [{ name: "test", cluster: { server: this.url, "certificate-authority": this.#setting.caCert } }],
-      users: [{ name, user: { token } }],
+      clusters: [{ name: "test", cluster: { server: this.url, ...cluster } }],
+      users: [{ name, user }],
     };
     // JSON is YAML.
     writeFileSync(path, JSON.stringify(config), { mode: 0o600 });
@@ -125,7 +163,8 @@ export class KubeApi {
     await this.#etcd.stop();
   }
 
-  async #ensure(collection: string, object: object): Promise<void> {
+  /** Makes an object unless it is there. */
+  async ensure(collection: string, object: object): Promise<void> {
     const { status, body } = await this.call("POST", collection, object);
     // 409: it is there.
     if (status !== 201 && status !== 409) throw new Error(`POST ${collection}: ${status} ${JSON.stringify(body)}`);
@@ -133,6 +172,6 @@ export class KubeApi {
 }
 
 /** Starts a kube-apiserver whose files and data are in `workspace`; stop it before that is removed. */
-export function startKubeApi(workspace: Workspace): Promise<KubeApi> {
-  return KubeApi.start(workspace);
+export function startKubeApi(workspace: Workspace, options: KubeApiOptions = {}): Promise<KubeApi> {
+  return KubeApi.start(workspace, options);
 }

@@ -16,7 +16,21 @@ try {
 }
 
 // What is mostly waiting comes first, while programs for what follows are built; what measures comes when all are built.
-const order = ["matrix", "metrics", "curl", "apiserver", "reusable", "kubernetes", "hawser", "mixed", "reference"];
+const order = [
+  "matrix",
+  "metrics",
+  "curl",
+  "apiserver",
+  "reusable",
+  "leases",
+  "kubernetes",
+  "kubernetes-tokens",
+  "kubernetes-leases",
+  "kubernetes-manifests",
+  "hawser",
+  "mixed",
+  "reference",
+];
 class InOrder extends BaseSequencer {
   sort(files) {
     const place = ({ moduleId }) => order.indexOf(basename(moduleId, ".test.ts"));

@@ -39,6 +39,8 @@ export interface AgentStart {
   readonly agentPort: number;
   readonly agentId: string;
   readonly flags?: readonly string[];
+  /** The page that answers 200 when it has started; `/readyz`, which waits for a link, if left out. */
+  readonly startedAt?: "/healthz" | "/readyz";
 }
 
 const host = "127.0.0.1";
@@ -158,9 +160,9 @@ export async function startServer(start: ServerStart): Promise<ProxyServer> {
   });
 }
 
-/** Starts a proxy-agent; resolves when it is connected to its server. */
+/** Starts a proxy-agent; resolves when it is connected to its server, unless told otherwise. */
 export async function startAgent(start: AgentStart): Promise<ProxyProcess> {
-  const { implementation, agentId, workspace } = start;
+  const { implementation, agentId, workspace, startedAt = "/readyz" } = start;
   const healthPort = await freePort();
   const command = await commandOf(implementation, "agent", [
     `--proxy-server-host=${host}`,
@@ -180,7 +182,7 @@ export async function startAgent(start: AgentStart): Promise<ProxyProcess> {
   ]);
   const ports = { health: healthPort, metrics: healthPort };
   const agent = new ProxyProcess("agent", `${implementation} agent ${agentId}`, command, ports);
-  return orStop(agent, () => agent.answersOk("/readyz"));
+  return orStop(agent, () => agent.answersOk(startedAt));
 }
 
 async function commandOf(implementation: Implementation, half: "server" | "agent", args: string[]): Promise<Command> {

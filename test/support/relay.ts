@@ -6,12 +6,17 @@ const host = "127.0.0.1";
 /** Passes bytes between whoever connects to it and one port of 127.0.0.1, until a test cuts the connections. */
 export class Relay {
   readonly port: number;
+  /** Connections since the start. */
+  acceptedCount = 0;
   readonly #server: Server;
   readonly #sockets: Set<Socket>;
 
   private constructor(server: Server, sockets: Set<Socket>) {
     this.#server = server;
     this.#sockets = sockets;
+    server.on("connection", () => {
+      this.acceptedCount += 1;
+    });
     this.port = (server.address() as AddressInfo).port;
   }
 

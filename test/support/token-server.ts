@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:tls";
 import { type ApiAnswer, type ApiCall, FakeKubeApi, reviewAnswer } from "./fake-kube-api.ts";
-import { type ProxyServer, startServer } from "./processes.ts";
+import { type Implementation, type ProxyServer, startServer } from "./processes.ts";
 import { RawSession, type RawStream } from "./raw-grpc.ts";
 import { Workspace } from "./workspace.ts";
 
@@ -68,14 +68,9 @@ export class TokenServer {
 
   /** Calls the server as an agent that has no certificate and, if one is given, this `authorization`. */
   async connect(agentId: string, authorization?: string): Promise<RawAgentCall> {
-    const { certificates } = this.workspace;
-    const port = this.server.agentPort;
-    const socket = connect({ host: "127.0.0.1", port, ca: readFileSync(certificates.agentCa), ALPNProtocols: ["h2"] });
-    await once(socket, "secureConnect");
-    const session = new RawSession(socket);
-    this.#sessions.push(session);
-    const headers = { agentid: agentId, ...(authorization === undefined ? {} : { authorization }) };
-    return { session, stream: session.open("/AgentService/Connect", headers) };
+    const call = await callAsAgent(this, agentId, authorization);
+    this.#sessions.push(call.session);
+    return call;
   }
 
   /** How many agents are linked. */
@@ -96,10 +91,28 @@ export class TokenServer {
   }
 }
 
+/** Calls a server as an agent that has no certificate. Close the session. */
+export async function callAsAgent(
+  { workspace, server }: { readonly workspace: Workspace; readonly server: ProxyServer },
+  agentId: string,
+  authorization?: string,
+): Promise<RawAgentCall> {
+  const ca = readFileSync(workspace.certificates.agentCa);
+  const socket = connect({ host: "127.0.0.1", port: server.agentPort, ca, ALPNProtocols: ["h2"] });
+  await once(socket, "secureConnect");
+  const session = new RawSession(socket);
+  const headers = { agentid: agentId, ...(authorization === undefined ? {} : { authorization }) };
+  return { session, stream: session.open("/AgentService/Connect", headers) };
+}
+
 /** Starts a server that admits agents by their tokens and finds the API by this kubeconfig. */
-export function startTokenServer(workspace: Workspace, kubeconfig: string): Promise<ProxyServer> {
+export function startTokenServer(
+  workspace: Workspace,
+  kubeconfig: string,
+  implementation: Implementation = "hawser",
+): Promise<ProxyServer> {
   return startServer({
-    implementation: "hawser",
+    implementation,
     workspace,
     frontend: { protocol: "grpc", transport: "uds" },
     flags: [

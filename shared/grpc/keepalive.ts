@@ -11,8 +11,10 @@ export interface KeepaliveOptions {
   readonly timeoutMs: number;
 }
 
-/** A sample of the received bytes is taken this often in the shorter of the two times. */
+/** A sample of the received bytes is taken this often in the shorter of the two times, */
 const samplesPerPeriod = 4;
+/** and no less often than this: the peer is given up late by the time between two samples. */
+const sampleMaxMs = 500;
 
 /**
  * How long a peer has been silent, from the count of bytes that its socket received. A byte is as old as the sample
@@ -77,7 +79,7 @@ export class Keepalive {
     const { intervalMs, timeoutMs } = options;
     this.#intervalMs = intervalMs;
     this.#limitMs = timeoutMs > intervalMs ? timeoutMs : intervalMs + timeoutMs;
-    this.#tickMs = Math.max(1, Math.min(intervalMs, timeoutMs) / samplesPerPeriod);
+    this.#tickMs = Math.max(1, Math.min(intervalMs / samplesPerPeriod, timeoutMs / samplesPerPeriod, sampleMaxMs));
     this.#lastTickAt = this.#clock.now();
     this.#lastPingAt = this.#lastTickAt;
     this.#cancelTimer = this.#clock.after(this.#tickMs, () => this.#tick());

@@ -114,6 +114,16 @@ describe("every 4 s, given up after 12 s", () => {
   });
 });
 
+test("a peer that falls silent between two samples is given up half a second late at most, also where the times are long", () => {
+  start({ intervalMs: 31_000, timeoutMs: 44_000 });
+  clock.advance(10_001);
+  bytes = 1;
+  clock.advance(60_000);
+  expect(pings).toHaveLength(1);
+  expect(givenUpAt).toBeGreaterThanOrEqual(54_001);
+  expect(givenUpAt).toBeLessThanOrEqual(54_501);
+});
+
 test("a timeout shorter than the interval counts from the PING, as gRPC's does", () => {
   start({ intervalMs: 3_600_000, timeoutMs: 20_000 });
   clock.advance(3_599_999);

@@ -33,7 +33,7 @@ class Demo {
 
   constructor(...args: readonly string[]) {
     const command = { file: process.execPath, args: [built("cli/bin.js"), "demo", "--size=2", ...args] };
-    this.process = new ManagedProcess("hawser demo", command, { env: { TMPDIR: temporary } });
+    this.process = new ManagedProcess("hawser demo", { ...command, env: { TMPDIR: temporary } });
     this.process.stdout.setEncoding("utf8").on("data", (text: string) => {
       this.output += text;
     });

@@ -27,13 +27,13 @@ export interface TestCertificates {
 const validityDays = 1;
 const serverNames = ["localhost", "127.0.0.1", "::1"];
 
-/** Issues a new set into `folder`, which exists. */
-export function issueTestCertificates(folder: string): TestCertificates {
+/** Issues a new set into `folder`, which exists. The servers in it are known under `moreNames` as well. */
+export function issueTestCertificates(folder: string, moreNames: readonly string[] = []): TestCertificates {
   const frontendCa = issueCa({ commonName: "frontend CA", validityDays });
   const agentCa = issueCa({ commonName: "agent CA", validityDays });
   const endpointCa = issueCa({ commonName: "endpoint CA", validityDays });
   const serverPair = (ca: IssuedPair, commonName: string) =>
-    issueCertificate(ca, { commonName, validityDays, usages: ["server"], names: serverNames });
+    issueCertificate(ca, { commonName, validityDays, usages: ["server"], names: [...serverNames, ...moreNames] });
   const clientPair = (ca: IssuedPair, commonName: string) =>
     issueCertificate(ca, { commonName, validityDays, usages: ["client"], names: [] });
   const save = (name: string, pair: IssuedPair): PairFiles => {

@@ -29,7 +29,7 @@ export class Endpoint {
     });
   }
 
-  static async listen(server: Server | HttpServer | HttpsServer, host: LoopbackHost = "127.0.0.1"): Promise<Endpoint> {
+  static async listen(server: Server | HttpServer | HttpsServer, host = "127.0.0.1"): Promise<Endpoint> {
     server.listen(0, host);
     await once(server, "listening");
     return new Endpoint(server);
@@ -57,7 +57,7 @@ export class Endpoint {
 }
 
 /** Sends back what comes; ends its side when the other has ended. */
-export function echoEndpoint(host?: LoopbackHost): Promise<Endpoint> {
+export function echoEndpoint(host?: string): Promise<Endpoint> {
   return serve((socket) => pipeline(socket, socket), host);
 }
 
@@ -105,7 +105,7 @@ export async function refusingAddress(): Promise<string> {
 }
 
 /** A TCP endpoint that does `behaviour` with each connection; a connection whose behaviour rejects is dropped. */
-export function serve(behaviour: (socket: Socket) => Promise<unknown>, host?: LoopbackHost): Promise<Endpoint> {
+export function serve(behaviour: (socket: Socket) => Promise<unknown>, host?: string): Promise<Endpoint> {
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
     // What goes wrong here is seen, and judged, at the frontend's end.
     socket.on("error", () => {});

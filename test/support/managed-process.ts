@@ -7,6 +7,8 @@ import type { Readable, Writable } from "node:stream";
 export interface Command {
   readonly file: string;
   readonly args: readonly string[];
+  /** Beside what this process has in its own. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 export interface Exit {
@@ -32,10 +34,10 @@ export class ManagedProcess {
     this.#child.kill("SIGKILL");
   };
 
-  constructor(name: string, command: Command, options: { readonly env?: Readonly<Record<string, string>> } = {}) {
+  constructor(name: string, command: Command) {
     this.name = name;
     this.#child = spawn(command.file, command.args, {
-      env: { ...process.env, ...options.env },
+      env: { ...process.env, ...command.env },
       stdio: ["pipe", "pipe", "pipe"],
     });
     // What is written to a process that has just gone is lost, and its exit is seen elsewhere.

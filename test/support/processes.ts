@@ -25,8 +25,26 @@ export type FrontendAddress =
   | { readonly transport: "uds"; readonly path: string }
   | { readonly transport: "tcp"; readonly host: string; readonly port: number };
 
+/** Where a half runs. */
+export interface Place {
+  /** The server listens for agents here. */
+  readonly host: string;
+  /** Where the tests reach its pages. */
+  readonly statusHost: string;
+  /** What to execute so that the command runs there. */
+  readonly command: (command: Command) => Command;
+}
+
+const loopback = "127.0.0.1";
+
+/** Beside the tests. */
+export const here: Place = { host: loopback, statusHost: loopback, command: (command) => command };
+
 export interface ServerStart {
   readonly implementation: Implementation;
+  /** `here` if left out. */
+  readonly place?: Place;
+  readonly env?: Readonly<Record<string, string>>;
   readonly workspace: Workspace;
   readonly frontend: FrontendKind;
   /** More flags; they come last and so win. */
@@ -35,7 +53,12 @@ export interface ServerStart {
 
 export interface AgentStart {
   readonly implementation: Implementation;
+  /** `here` if left out. */
+  readonly place?: Place;
+  readonly env?: Readonly<Record<string, string>>;
   readonly workspace: Workspace;
+  /** Of the server; the loopback if left out. */
+  readonly agentHost?: string;
   readonly agentPort: number;
   readonly agentId: string;
   readonly flags?: readonly string[];
@@ -43,11 +66,11 @@ export interface AgentStart {
   readonly startedAt?: "/healthz" | "/readyz";
 }
 
-const host = "127.0.0.1";
 const startWithinMs = 20_000;
 
 /** Where a half answers about itself. */
-interface StatusPorts {
+interface StatusAddress {
+  readonly host: string;
   readonly health: number;
   /** The same but for v0.30.3, whose server has its metrics on the admin listener. */
   readonly metrics: number;
@@ -55,17 +78,17 @@ interface StatusPorts {
 
 /** A running proxy-server or proxy-agent with its health listener. */
 export class ProxyProcess extends ManagedProcess {
-  readonly #ports: StatusPorts;
+  readonly #status: StatusAddress;
   readonly #metricPrefix: string;
 
-  constructor(half: "server" | "agent", name: string, command: Command, ports: StatusPorts) {
+  constructor(half: "server" | "agent", name: string, command: Command, status: StatusAddress) {
     super(name, command);
-    this.#ports = ports;
+    this.#status = status;
     this.#metricPrefix = `konnectivity_network_proxy_${half}_`;
   }
 
   async metrics(): Promise<MetricsPage> {
-    const { status, body } = await this.#get(this.#ports.metrics, "/metrics");
+    const { status, body } = await this.#get(this.#status.metrics, "/metrics");
     if (status !== 200) throw new Error(`${this.name}: /metrics answered ${status}`);
     return new MetricsPage(body);
   }
@@ -85,13 +108,13 @@ export class ProxyProcess extends ManagedProcess {
   }
 
   get(path: string): Promise<{ readonly status: number; readonly body: string }> {
-    return this.#get(this.#ports.health, path);
+    return this.#get(this.#status.health, path);
   }
 
   /** Each request has a connection of its own, so that none stays open in the counted descriptors. */
   #get(port: number, path: string): Promise<{ readonly status: number; readonly body: string }> {
     return new Promise((resolve, reject) => {
-      const request = get({ host, port, path, agent: false }, (response) => {
+      const request = get({ host: this.#status.host, port, path, agent: false }, (response) => {
         let body = "";
         response.setEncoding("utf8");
         response.on("data", (text: string) => {
@@ -107,53 +130,57 @@ export class ProxyProcess extends ManagedProcess {
 
 export class ProxyServer extends ProxyProcess {
   readonly frontend: FrontendAddress;
+  readonly agentHost: string;
   readonly agentPort: number;
 
   constructor(
     name: string,
     command: Command,
-    ports: StatusPorts & { readonly agent: number },
-    frontend: FrontendAddress,
+    status: StatusAddress,
+    listen: { readonly frontend: FrontendAddress; readonly agentHost: string; readonly agentPort: number },
   ) {
-    super("server", name, command, ports);
-    this.agentPort = ports.agent;
-    this.frontend = frontend;
+    super("server", name, command, status);
+    this.agentHost = listen.agentHost;
+    this.agentPort = listen.agentPort;
+    this.frontend = listen.frontend;
   }
 }
 
 /** Starts a proxy-server; resolves when it is healthy and its frontend accepts. It is not ready before an agent came. */
 export async function startServer(start: ServerStart): Promise<ProxyServer> {
-  const { workspace, implementation } = start;
+  const { workspace, implementation, place = here } = start;
   const { certificates } = workspace;
   const ports = { health: await freePort(), agent: await freePort(), admin: await freePort() };
   const frontend: FrontendAddress =
     start.frontend.transport === "uds"
       ? { transport: "uds", path: workspace.path("proxy.sock") }
-      : { transport: "tcp", host, port: await freePort() };
-  const command = await commandOf(implementation, "server", [
+      : { transport: "tcp", host: place.host, port: await freePort() };
+  const command = await commandOf(start, "server", [
     `--mode=${start.frontend.protocol === "grpc" ? "grpc" : "http-connect"}`,
     ...(frontend.transport === "uds"
       ? [`--uds-name=${frontend.path}`, "--server-port=0"]
       : [
-          `--server-bind-address=${host}`,
+          `--server-bind-address=${frontend.host}`,
           `--server-port=${frontend.port}`,
           `--server-ca-cert=${certificates.frontendCa}`,
           `--server-cert=${certificates.server.cert}`,
           `--server-key=${certificates.server.key}`,
         ]),
-    `--agent-bind-address=${host}`,
+    `--agent-bind-address=${place.host}`,
     `--agent-port=${ports.agent}`,
     `--cluster-ca-cert=${certificates.agentCa}`,
     `--cluster-cert=${certificates.cluster.cert}`,
     `--cluster-key=${certificates.cluster.key}`,
-    `--health-bind-address=${host}`,
+    `--health-bind-address=${place.statusHost}`,
     `--health-port=${ports.health}`,
-    `--admin-bind-address=${host}`,
+    `--admin-bind-address=${place.statusHost}`,
     `--admin-port=${ports.admin}`,
     ...(start.flags ?? []),
   ]);
   const metrics = implementation === "reference-v0.30.3" ? ports.admin : ports.health;
-  const server = new ProxyServer(`${implementation} server`, command, { ...ports, metrics }, frontend);
+  const status = { host: place.statusHost, health: ports.health, metrics };
+  const listen = { frontend, agentHost: place.host, agentPort: ports.agent };
+  const server = new ProxyServer(`${implementation} server`, command, status, listen);
   return orStop(server, async () => {
     await server.answersOk("/healthz");
     await until(`${server.name}: frontend accepts`, () => accepts(frontend), server.withinStart());
@@ -162,10 +189,10 @@ export async function startServer(start: ServerStart): Promise<ProxyServer> {
 
 /** Starts a proxy-agent; resolves when it is connected to its server, unless told otherwise. */
 export async function startAgent(start: AgentStart): Promise<ProxyProcess> {
-  const { implementation, agentId, workspace, startedAt = "/readyz" } = start;
+  const { implementation, agentId, workspace, place = here, agentHost = loopback, startedAt = "/readyz" } = start;
   const healthPort = await freePort();
-  const command = await commandOf(implementation, "agent", [
-    `--proxy-server-host=${host}`,
+  const command = await commandOf(start, "agent", [
+    `--proxy-server-host=${agentHost}`,
     `--proxy-server-port=${start.agentPort}`,
     `--ca-cert=${workspace.certificates.agentCa}`,
     `--agent-cert=${workspace.certificates.agent.cert}`,
@@ -174,22 +201,28 @@ export async function startAgent(start: AgentStart): Promise<ProxyProcess> {
     "--sync-interval=100ms",
     "--sync-interval-cap=500ms",
     "--probe-interval=100ms",
-    `--health-server-host=${host}`,
+    `--health-server-host=${place.statusHost}`,
     `--health-server-port=${healthPort}`,
-    `--admin-bind-address=${host}`,
+    `--admin-bind-address=${place.statusHost}`,
     `--admin-server-port=${await freePort()}`,
     ...(start.flags ?? []),
   ]);
-  const ports = { health: healthPort, metrics: healthPort };
-  const agent = new ProxyProcess("agent", `${implementation} agent ${agentId}`, command, ports);
+  const status = { host: place.statusHost, health: healthPort, metrics: healthPort };
+  const agent = new ProxyProcess("agent", `${implementation} agent ${agentId}`, command, status);
   return orStop(agent, () => agent.answersOk(startedAt));
 }
 
-async function commandOf(implementation: Implementation, half: "server" | "agent", args: string[]): Promise<Command> {
-  if (implementation === "hawser") {
-    return { file: process.execPath, args: [join(repositoryRoot, "dist", half, "bin.js"), ...args] };
-  }
-  return { file: await buildReference(implementation, half), args };
+async function commandOf(
+  start: Pick<ServerStart, "implementation" | "place" | "env">,
+  half: "server" | "agent",
+  args: readonly string[],
+): Promise<Command> {
+  const { implementation, place = here, env = {} } = start;
+  const command =
+    implementation === "hawser"
+      ? { file: process.execPath, args: [join(repositoryRoot, "dist", half, "bin.js"), ...args], env }
+      : { file: await buildReference(implementation, half), args, env };
+  return place.command(command);
 }
 
 /** Resolves to the path of the reference's binary. */

@@ -1,6 +1,8 @@
 import {
   type FrontendKind,
+  here,
   type Implementation,
+  type Place,
   type ProxyProcess,
   type ProxyServer,
   startAgent,
@@ -17,6 +19,10 @@ export interface TunnelStart {
   readonly agentCount?: number;
   readonly serverFlags?: readonly string[];
   readonly agentFlags?: readonly string[];
+  /** Where its processes run; here if left out. */
+  readonly places?: { readonly server: Place; readonly agent: Place };
+  /** Of all its processes, beside the environment of the tests. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** A server with its agents, each a process of its own, and the folder that they use. */
@@ -39,9 +45,10 @@ export class Tunnel {
 
   /** Resolves when the server counts every agent as ready. Leaves nothing behind if that fails. */
   static async start(start: TunnelStart): Promise<Tunnel> {
-    const workspace = new Workspace();
-    const { server: implementation, frontend, serverFlags: flags = [] } = start;
-    const server = await startServer({ implementation, workspace, frontend, flags }).catch((error) => {
+    const { server: implementation, frontend, serverFlags: flags = [], env = {} } = start;
+    const place = start.places?.server ?? here;
+    const workspace = new Workspace(place === here ? [] : [place.host]);
+    const server = await startServer({ implementation, place, env, workspace, frontend, flags }).catch((error) => {
       workspace.remove();
       throw error;
     });
@@ -55,12 +62,16 @@ export class Tunnel {
     }
   }
 
-  /** Starts one more agent, under `agentId` if given; resolves when the server counts it as ready. */
-  async addAgent(agentId = `agent-${this.#agentsStarted}`): Promise<ProxyProcess> {
+  /** Starts one more agent, under `agentId` if given and where the others are unless told; resolves when the server counts it as ready. */
+  async addAgent(
+    agentId = `agent-${this.#agentsStarted}`,
+    place = this.#start.places?.agent ?? here,
+  ): Promise<ProxyProcess> {
     this.#agentsStarted += 1;
-    const { agent: implementation, agentFlags: flags = [] } = this.#start;
-    const { agentPort } = this.server;
-    const agent = await startAgent({ implementation, workspace: this.workspace, agentPort, agentId, flags });
+    const { agent: implementation, agentFlags: flags = [], env = {} } = this.#start;
+    const { agentHost, agentPort } = this.server;
+    const { workspace } = this;
+    const agent = await startAgent({ implementation, place, env, workspace, agentHost, agentPort, agentId, flags });
     this.agents.push(agent);
     await this.serverCounts(this.agents.length);
     return agent;

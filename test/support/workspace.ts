@@ -7,7 +7,12 @@ import { issueTestCertificates, type TestCertificates } from "./certificates.ts"
 export class Workspace {
   // Short, because the path of a Unix socket ends at 107 bytes.
   readonly folder = mkdtempSync(join(tmpdir(), "hw-"));
-  readonly certificates: TestCertificates = issueTestCertificates(this.folder);
+  readonly certificates: TestCertificates;
+
+  /** `serverNames` are those of its servers besides the loopback's. */
+  constructor(serverNames: readonly string[] = []) {
+    this.certificates = issueTestCertificates(this.folder, serverNames);
+  }
 
   path(name: string): string {
     return join(this.folder, name);

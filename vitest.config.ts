@@ -19,6 +19,8 @@ export default defineConfig({
       project("conformance", 60_000),
       project("integration", 60_000),
       project("interop", 600_000),
+      project("netns", 240_000),
+      project("soak", 1_200_000),
     ],
   },
 });

@@ -1,0 +1,135 @@
+import { once } from "node:events";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { type Endpoint, echoEndpoint, serve } from "../support/endpoints.ts";
+import { readBytes } from "../support/frontend-client.ts";
+import type { Implementation, ProxyProcess } from "../support/processes.ts";
+import { seededBytes } from "../support/seeded-bytes.ts";
+import { type OpenConnection, openConnection } from "../support/transfers.ts";
+import { Tunnel } from "../support/tunnel.ts";
+import { until } from "../support/until.ts";
+import { SplitNetwork } from "./split-network.ts";
+
+/** Enough to fill every buffer on the way, so that whoever sends is waiting or about to. */
+const bulkUnderWayBytes = 8 * 1024 * 1024;
+const bulkWithinMs = 30_000;
+
+export interface CutSceneStart {
+  readonly server: Implementation;
+  readonly agent: Implementation;
+  readonly serverFlags?: readonly string[];
+  /** `endpointHost` stands for the address of the endpoints. */
+  readonly agentFlags?: (endpointHost: string) => readonly string[];
+}
+
+/** A server and an agent, each in a namespace of its own, and endpoints that the agent reaches. */
+export class CutScene {
+  readonly network: SplitNetwork;
+  readonly tunnel: Tunnel;
+  readonly #endpoints: Endpoint[] = [];
+  readonly #connections: OpenConnection[] = [];
+
+  private constructor(network: SplitNetwork, tunnel: Tunnel) {
+    this.network = network;
+    this.tunnel = tunnel;
+  }
+
+  static async start({ server, agent, serverFlags = [], agentFlags }: CutSceneStart): Promise<CutScene> {
+    const network = await SplitNetwork.create();
+    try {
+      const tunnel = await Tunnel.start({
+        server,
+        agent,
+        frontend: { protocol: "grpc", transport: "uds" },
+        places: network,
+        serverFlags,
+        agentFlags: agentFlags?.(network.endpointHost) ?? [],
+      });
+      return new CutScene(network, tunnel);
+    } catch (error) {
+      await network.remove();
+      throw error;
+    }
+  }
+
+  get agent(): ProxyProcess {
+    const [agent] = this.tunnel.agents;
+    if (agent === undefined) throw new Error("the agent was to start");
+    return agent;
+  }
+
+  async echo(): Promise<Endpoint> {
+    return this.#keep(await echoEndpoint(this.network.endpointHost));
+  }
+
+  /** Resolves to the client's end of a connection that has carried bytes both ways and carries nothing now. */
+  async openIdle(echo: Endpoint): Promise<OpenConnection> {
+    const connection = await openConnection(this.tunnel, echo.address);
+    this.#connections.push(connection);
+    connection.duplex.write("hello");
+    const answer = await readBytes(connection.duplex, 5);
+    if (String(answer) !== "hello") throw new Error(`the echo of hello was ${JSON.stringify(String(answer))}`);
+    // Read on, so that its end is seen.
+    connection.duplex.resume();
+    return connection;
+  }
+
+  /** Resolves to the client's end of a connection in the middle of endless bytes both ways. */
+  async openBusy(): Promise<OpenConnection> {
+    const arrived = { up: 0, down: 0 };
+    const endpoint = await serve(async (socket) => {
+      socket.on("data", (chunk: Buffer) => {
+        arrived.up += chunk.length;
+      });
+      await pipeline(Readable.from(seededBytes(1, Number.POSITIVE_INFINITY)), socket);
+    }, this.network.endpointHost);
+    this.#keep(endpoint);
+    const connection = await openConnection(this.tunnel, endpoint.address);
+    this.#connections.push(connection);
+    connection.duplex.on("data", (chunk: Buffer) => {
+      arrived.down += chunk.length;
+    });
+    // It ends with the connection, whose end is what the test looks at.
+    pipeline(Readable.from(seededBytes(2, Number.POSITIVE_INFINITY)), connection.duplex).catch(() => {});
+    await until("bulk both ways", () => Math.min(arrived.up, arrived.down) >= bulkUnderWayBytes, {
+      withinMs: bulkWithinMs,
+      describe: () => `${JSON.stringify(arrived)}\n${this.tunnel.describe()}`,
+    });
+    return connection;
+  }
+
+  /** Resolves when no endpoint has a connection any more. */
+  async endpointsQuiet(withinMs: number): Promise<void> {
+    const open = () => this.#endpoints.reduce((sum, { openCount }) => sum + openCount, 0);
+    await until("the agent's connections to endpoints end", () => open() === 0, {
+      withinMs,
+      describe: () => `${open()} are left\n${this.tunnel.describe()}`,
+    });
+  }
+
+  /** Resolves when the process has logged a line with this text for the `count`th time, as far as its newest lines tell. */
+  async logged(child: ProxyProcess, text: string, count: number, withinMs: number): Promise<void> {
+    await until(`${child.name}: ${text}`, () => child.stderr.filter((line) => line.includes(text)).length >= count, {
+      withinMs,
+      signal: child.gone,
+      describe: () => child.describe(),
+    });
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.#connections.map((connection) => connection.close()));
+    await Promise.all(this.#endpoints.map((endpoint) => endpoint.close()));
+    await this.tunnel.stop();
+    await this.network.remove();
+  }
+
+  #keep(endpoint: Endpoint): Endpoint {
+    this.#endpoints.push(endpoint);
+    return endpoint;
+  }
+}
+
+/** Resolves when the connection is closed, as its client sees it. */
+export async function closed({ duplex }: OpenConnection): Promise<void> {
+  if (!duplex.destroyed && !duplex.readableEnded) await Promise.race([once(duplex, "close"), once(duplex, "end")]);
+}

@@ -1,0 +1,32 @@
+import { test } from "vitest";
+
+declare module "vitest" {
+  interface TaskMeta {
+    /** What a round measured, in seconds or as a count. */
+    figures?: Record<string, number>;
+  }
+}
+
+/** Takes what a round measured: a time in seconds, or a count. It is printed, and goes into the table of a soak. */
+export type Report = (what: string, value: number) => void;
+
+/** The same test so many times, beside each other as far as vitest lets them. */
+export function rounds(
+  title: string,
+  options: { readonly times: number; readonly timeoutMs: number },
+  body: (report: Report) => Promise<void>,
+): void {
+  for (let round = 1; round <= options.times; round++) {
+    test.concurrent(`${title} (${round} of ${options.times})`, { timeout: options.timeoutMs }, async ({ task }) => {
+      const figures: Record<string, number> = {};
+      task.meta.figures = figures;
+      await body((what, value) => {
+        figures[what] = Number(value.toFixed(2));
+        process.stdout.write(`figure | ${title} | ${what} | ${figures[what]}\n`);
+      });
+    });
+  }
+}
+
+/** A round's title without its number: what its table row is called. */
+export const titleOfRounds = (name: string): string => name.replace(/ \(\d+ of \d+\)$/, "");

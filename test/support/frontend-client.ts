@@ -11,6 +11,9 @@ import { within } from "./within.ts";
 
 const patienceMs = 15_000;
 
+/** What is needed to reach a frontend. */
+export type Frontend = Pick<Tunnel, "server" | "workspace">;
+
 export interface FrontendSocketOptions {
   /** Over TCP: what to present, the workspace's client certificate unless told otherwise. */
   readonly pair?: PairFiles | "none";
@@ -19,7 +22,7 @@ export interface FrontendSocketOptions {
 }
 
 /** A socket to the tunnel's frontend, over TCP after the client's side of the handshake. */
-export async function frontendSocket(tunnel: Tunnel, options: FrontendSocketOptions = {}): Promise<Socket> {
+export async function frontendSocket(tunnel: Frontend, options: FrontendSocketOptions = {}): Promise<Socket> {
   const { frontend } = tunnel.server;
   if (frontend.transport === "uds") {
     const socket = connect({ path: frontend.path, allowHalfOpen: true });
@@ -43,7 +46,7 @@ export async function frontendSocket(tunnel: Tunnel, options: FrontendSocketOpti
 }
 
 /** A raw gRPC connection to the frontend. */
-export async function frontendSession(tunnel: Tunnel): Promise<RawSession> {
+export async function frontendSession(tunnel: Frontend): Promise<RawSession> {
   return new RawSession(await frontendSocket(tunnel, { alpn: ["h2"] }));
 }
 

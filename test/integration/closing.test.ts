@@ -1,0 +1,67 @@
+import { createHash } from "node:crypto";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { echoEndpoint, neverReadingEndpoint, serve } from "../support/endpoints.ts";
+import { readBytes } from "../support/frontend-client.ts";
+import { Scene } from "../support/scene.ts";
+import { digestOfSeeded, seededBytes } from "../support/seeded-bytes.ts";
+import { within } from "../support/within.ts";
+
+let scene: Scene;
+beforeAll(async () => {
+  scene = await Scene.start({ serverFlags: ["--mode=auto"] });
+});
+afterEach(() => scene.settle());
+afterAll(() => scene.stop());
+
+describe.each(["grpc", "connect"] as const)("by %s", (protocol) => {
+  test("what a client wrote before it closed reaches the endpoint to the last byte", async () => {
+    const [seed, byteCount] = [7, 4 * 1024 * 1024];
+    let resolveDigest: (digest: string) => void = () => {};
+    const arrived = new Promise<string>((resolve) => {
+      resolveDigest = resolve;
+    });
+    const endpoint = await scene.endpoint(
+      serve(async (socket) => {
+        const hash = createHash("sha256");
+        for await (const chunk of socket) hash.update(chunk);
+        resolveDigest(hash.digest("hex"));
+      }),
+    );
+    const { duplex } = await scene.connection(endpoint.address, protocol);
+    // The close follows at once, while most of it is still on its way.
+    for (const chunk of seededBytes(seed, byteCount)) duplex.write(chunk);
+    duplex.resume().end();
+    expect(await within(10_000, "the endpoint's end", arrived)).toBe(digestOfSeeded(seed, byteCount));
+  });
+
+  test("what an endpoint wrote before it closed reaches the client, then the end", async () => {
+    const endpoint = await scene.endpoint(serve(async (socket) => socket.end(Buffer.alloc(1_000_000, "x"))));
+    const { duplex } = await scene.connection(endpoint.address, protocol);
+    expect((await readBytes(duplex, 1_000_001)).length).toBe(1_000_000);
+  });
+
+  test("a client that closes what its endpoint does not read holds up nobody", async () => {
+    const deaf = await scene.endpoint(neverReadingEndpoint());
+    const echo = await scene.endpoint(echoEndpoint());
+    const neighbour = (await scene.connection(echo.address, protocol)).duplex;
+    const { duplex } = await scene.connection(deaf.address, protocol);
+    // Less than a connection may queue at an agent.
+    duplex.resume().write(Buffer.alloc(512 * 1024));
+    duplex.end();
+    const startedAt = performance.now();
+    neighbour.write("goes on");
+    expect((await readBytes(neighbour, 7)).toString()).toBe("goes on");
+    expect(performance.now() - startedAt).toBeLessThan(1_000);
+  });
+});
+
+test("a message is read in whatever pieces its reader asks for", async () => {
+  const echo = await scene.endpoint(echoEndpoint());
+  const connection = await scene.dialGrpc(echo.address);
+  connection.write("25 bytes in three readings");
+  expect((await readBytes(connection, 10)).toString()).toBe("25 bytes i");
+  expect((await readBytes(connection, 10)).toString()).toBe("n three re");
+  expect((await readBytes(connection, 6)).toString()).toBe("adings");
+  connection.write("and one");
+  expect((await readBytes(connection, 7)).toString()).toBe("and one");
+});

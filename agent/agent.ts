@@ -1,5 +1,6 @@
 import type { Clock, Random } from "../shared/clock.ts";
 import { ProxyError } from "../shared/errors.ts";
+import type { HttpProxy } from "../shared/http/proxy-environment.ts";
 import type { KubernetesApi } from "../shared/kubernetes/api.ts";
 import type { Log } from "../shared/log.ts";
 import { pause } from "../shared/pause.ts";
@@ -38,6 +39,7 @@ export class ProxyAgent {
   readonly #log: Log;
   readonly #dials: DialHandler;
   readonly #servers: ServerSet;
+  readonly #proxy: HttpProxy | undefined;
   readonly #leases: LeaseServerCounter | undefined;
   #draining = false;
 
@@ -47,6 +49,7 @@ export class ProxyAgent {
     this.#log = deps.log;
     this.#dials = new DialHandler({ ...deps, endpoints: new EndpointDialer(deps) }, options);
     const { keyPair, caFile, ...address } = options.server;
+    this.#proxy = address.proxy;
     const connector = new ServerConnector(
       { ...deps, onDial: (request, server) => this.#dials.handle(request, server) },
       {
@@ -82,6 +85,7 @@ export class ProxyAgent {
   }
 
   start(): void {
+    if (this.#proxy !== undefined) this.#log.info({ proxy: this.#proxy.shown }, "servers are reached through a proxy");
     this.#leases?.start();
     this.#servers.start();
   }

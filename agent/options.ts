@@ -1,5 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { UsageError } from "../shared/errors.ts";
+import {
+  type HttpProxy,
+  type ProxyEnvironment,
+  proxyFor,
+  readProxyEnvironment,
+} from "../shared/http/proxy-environment.ts";
 import type { KubernetesOptions } from "../shared/kubernetes/open-api.ts";
 import type { LogOptions } from "../shared/log.ts";
 import {
@@ -34,6 +40,8 @@ export interface AgentOptions {
   readonly server: {
     readonly host: string;
     readonly port: number;
+    /** From the environment; undefined if the server is reached directly. */
+    readonly proxy: HttpProxy | undefined;
     readonly caFile: string;
     readonly keyPair: KeyPairFiles | undefined;
     /** In the order to offer them; holds h2. */
@@ -64,6 +72,11 @@ export type AgentCommand = ProgramCommand<AgentOptions>;
 /** grpc-go raises shorter intervals of a client to this. Source: the reference. */
 const minKeepaliveMs = 10_000;
 const alpnNameMaxBytes = 255;
+/**
+ * The reference speaks plain HTTP with the proxy also where its URL begins with https, and takes 443 where the port is left out.
+ * Source: grpc-go
+ */
+const serverProxies = { schemes: ["http", "https"], defaultPort: 443 };
 /** An agent makes a call or two every few minutes; this only bounds what a defect could do. */
 const kubernetesRate = { qps: 5, burst: 10 };
 
@@ -110,19 +123,13 @@ function validateOwnRules(values: AgentFlagValues): void {
 }
 
 function toOptions(values: AgentFlagValues, env: NodeJS.ProcessEnv, notices: readonly string[]): AgentOptions {
-  const extraProtocols = values["alpn-proto"];
+  const proxies = readProxyEnvironment(env);
+  const server = serverOptions(values, proxies);
   return {
     agentId: values["agent-id"],
     identifiers: values["agent-identifiers"],
     tokenFile: values["service-account-token-path"] === "" ? undefined : values["service-account-token-path"],
-    server: {
-      host: bareHost(values["proxy-server-host"]),
-      port: values["proxy-server-port"],
-      caFile: values["ca-cert"],
-      keyPair:
-        values["agent-cert"] === "" ? undefined : { certFile: values["agent-cert"], keyFile: values["agent-key"] },
-      alpn: extraProtocols.includes("h2") ? extraProtocols : [...extraProtocols, "h2"],
-    },
+    server,
     health: { host: bareHost(values["health-server-host"]), port: values["health-server-port"] },
     admin: { host: bareHost(values["admin-bind-address"]), port: values["admin-server-port"] },
     syncIntervalMs: toTimerMs(values["sync-interval"]),
@@ -138,12 +145,30 @@ function toOptions(values: AgentFlagValues, env: NodeJS.ProcessEnv, notices: rea
           kubernetes: {
             kubeconfig: values.kubeconfig,
             service: { host: env.KUBERNETES_SERVICE_HOST ?? "", port: env.KUBERNETES_SERVICE_PORT ?? "" },
+            proxies,
             ...kubernetesRate,
           },
         }
       : { leases: undefined, kubernetes: undefined }),
     log: readLogOptions(values),
-    notices,
+    notices: [...notices, ...proxyNotices(server.proxy)],
     flagValues: flagValuesOf(agentFlags, values, answerFlags),
   };
+}
+
+function serverOptions(values: AgentFlagValues, proxies: ProxyEnvironment): AgentOptions["server"] {
+  const extraProtocols = values["alpn-proto"];
+  const address = { host: bareHost(values["proxy-server-host"]), port: values["proxy-server-port"] };
+  return {
+    ...address,
+    proxy: proxyFor(proxies, address, serverProxies),
+    caFile: values["ca-cert"],
+    keyPair: values["agent-cert"] === "" ? undefined : { certFile: values["agent-cert"], keyFile: values["agent-key"] },
+    alpn: extraProtocols.includes("h2") ? extraProtocols : [...extraProtocols, "h2"],
+  };
+}
+
+function proxyNotices(proxy: HttpProxy | undefined): readonly string[] {
+  if (proxy?.scheme !== "https") return [];
+  return ["HTTPS_PROXY begins with https, but CONNECT goes to the proxy without TLS, as the reference's does"];
 }

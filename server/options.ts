@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { UsageError } from "../shared/errors.ts";
+import { readProxyEnvironment } from "../shared/http/proxy-environment.ts";
 import { parseLabels, selectorOf } from "../shared/kubernetes/lease.ts";
 import type { KubernetesOptions } from "../shared/kubernetes/open-api.ts";
 import type { LogOptions } from "../shared/log.ts";
@@ -254,6 +255,7 @@ function kubernetesOptions(values: ServerFlagValues, env: NodeJS.ProcessEnv): Ku
   return {
     kubeconfig: values.kubeconfig,
     service: { host: env.KUBERNETES_SERVICE_HOST ?? "", port: env.KUBERNETES_SERVICE_PORT ?? "" },
+    proxies: readProxyEnvironment(env),
     qps,
     burst: values["kubeconfig-burst"] || Math.max(1, Math.ceil(2 * qps)),
   };

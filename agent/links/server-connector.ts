@@ -1,10 +1,12 @@
-import { isIP } from "node:net";
+import { isIP, type Socket } from "node:net";
 import { connect } from "node:tls";
 import type { Clock } from "../../shared/clock.ts";
 import type { DialRequest } from "../../shared/dial.ts";
 import { connectGrpc } from "../../shared/grpc/client.ts";
 import type { Metadata } from "../../shared/grpc/metadata.ts";
 import type { GrpcClientCall, GrpcClientSession } from "../../shared/grpc/stream.ts";
+import { openConnectTunnel } from "../../shared/http/connect-tunnel.ts";
+import type { HttpProxy } from "../../shared/http/proxy-environment.ts";
 import { agentMetadata, parseServerMetadata } from "../../shared/konnectivity/agent-headers.ts";
 import { readToken } from "../../shared/kubernetes/token-file.ts";
 import type { Log } from "../../shared/log.ts";
@@ -15,7 +17,7 @@ import { KonnectivityLink } from "./konnectivity-link.ts";
 import type { ServerLink } from "./link.ts";
 
 const connectPath = "/AgentService/Connect";
-/** TCP, TLS and HTTP/2, as grpc-go allows; and then the response headers, for which the reference waits without end. */
+/** TCP, the proxy if there is one, TLS and HTTP/2, as grpc-go allows; and then the response headers, for which the reference waits without end. */
 const connectTimeoutMs = 20_000;
 const headersTimeoutMs = 10_000;
 /**
@@ -25,6 +27,7 @@ const headersTimeoutMs = 10_000;
 const pingIntervalMs = 31_000;
 const silenceMaxMs = 44_000;
 const tcpKeepAliveMs = 3_000;
+const userAgent = `hawser-agent/${version}`;
 
 export interface ConnectorDeps {
   readonly clock: Clock;
@@ -36,6 +39,8 @@ export interface ConnectorDeps {
 export interface ConnectorOptions {
   readonly host: string;
   readonly port: number;
+  /** Through which the server is reached; undefined if directly. */
+  readonly proxy: HttpProxy | undefined;
   /** In the order to offer them. */
   readonly alpn: readonly string[];
   readonly ca: CaBundle;
@@ -90,30 +95,48 @@ export class ServerConnector {
   }
 
   async #connect(signal: AbortSignal): Promise<GrpcClientSession> {
-    const { host, port, alpn, ca, keyPair } = this.#options;
+    const { clock } = this.#deps;
+    const { host, port, keyPair } = this.#options;
     const authority = keyPair === undefined ? `${isIP(host) === 6 ? `[${host}]` : host}:${port}` : host;
+    const startedAt = clock.now();
+    const tunnel = await this.#tunnel(signal);
+    if (signal.aborted) {
+      tunnel?.destroy();
+      throw signal.reason;
+    }
     return await connectGrpc(this.#deps, {
-      socket: () => {
-        const socket = connect({
-          host,
-          port,
-          ...(isIP(host) ? {} : { servername: host }),
-          ca: ca.ca,
-          ...(keyPair === undefined ? {} : { cert: keyPair.cert, key: keyPair.key }),
-          ALPNProtocols: [...alpn],
-          minVersion: "TLSv1.2",
-        });
-        const abort = () => socket.destroy();
-        signal.addEventListener("abort", abort, { once: true });
-        socket.once("close", () => signal.removeEventListener("abort", abort));
-        return socket.setNoDelay(true).setKeepAlive(true, tcpKeepAliveMs);
-      },
+      socket: () => this.#socket(tunnel, signal),
       authority,
-      userAgent: `hawser-agent/${version}`,
+      userAgent,
       elastic: true,
       keepalive: { intervalMs: pingIntervalMs, timeoutMs: silenceMaxMs },
-      connectTimeoutMs,
+      connectTimeoutMs: Math.max(connectTimeoutMs - (clock.now() - startedAt), 1),
     });
+  }
+
+  /** The way through the proxy, if there is one. */
+  async #tunnel(signal: AbortSignal): Promise<Socket | undefined> {
+    const { host, port, proxy } = this.#options;
+    if (proxy === undefined) return undefined;
+    const target = { host, port };
+    return await openConnectTunnel(this.#deps, { proxy, target, userAgent, timeoutMs: connectTimeoutMs, signal });
+  }
+
+  #socket(tunnel: Socket | undefined, signal: AbortSignal): Socket {
+    const { host, port, alpn, ca, keyPair } = this.#options;
+    tunnel?.setNoDelay(true).setKeepAlive(true, tcpKeepAliveMs);
+    const socket = connect({
+      ...(tunnel === undefined ? { host, port } : { host, socket: tunnel }),
+      ...(isIP(host) ? {} : { servername: host }),
+      ca: ca.ca,
+      ...(keyPair === undefined ? {} : { cert: keyPair.cert, key: keyPair.key }),
+      ALPNProtocols: [...alpn],
+      minVersion: "TLSv1.2",
+    });
+    const abort = () => socket.destroy();
+    signal.addEventListener("abort", abort, { once: true });
+    socket.once("close", () => signal.removeEventListener("abort", abort));
+    return tunnel === undefined ? socket.setNoDelay(true).setKeepAlive(true, tcpKeepAliveMs) : socket;
   }
 
   /** The call ends with UNAVAILABLE if the headers do not come in time. */

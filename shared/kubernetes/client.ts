@@ -44,7 +44,7 @@ class HttpsKubernetesClient implements KubernetesClient {
     this.#clock = clock;
     this.#log = log;
     this.#bucket = new TokenBucket({ clock }, { perSecond: qps, burst });
-    this.#transport = new HttpsTransport(access);
+    this.#transport = new HttpsTransport({ clock }, access);
   }
 
   async request<T>(...[method, path, options = {}]: Parameters<KubernetesApi["request"]>): Promise<T> {

@@ -1,7 +1,11 @@
+import type { HttpProxy } from "../http/proxy-environment.ts";
+
 /** Where kube-apiserver is, how to tell that it is the right one, and as whom to call it. */
 export interface ClusterAccess {
   /** `https:`; its path, if it has one, stands before every path of the API. */
   readonly url: URL;
+  /** Through which it is reached; left out if directly. */
+  readonly proxy?: HttpProxy | undefined;
   readonly tls: ClusterTls;
   /** The bearer token to send now; undefined if another credential, or none, is used. */
   readonly token: () => string | undefined;

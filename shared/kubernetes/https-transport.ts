@@ -2,9 +2,12 @@ import type { IncomingMessage } from "node:http";
 import { Agent, type AgentOptions, type RequestOptions, request } from "node:https";
 import { isIP } from "node:net";
 import { checkServerIdentity } from "node:tls";
+import type { Clock } from "../clock.ts";
+import type { ProxyTarget } from "../http/no-proxy.ts";
 import { version } from "../version.ts";
 import { KubernetesError } from "./api.ts";
 import type { ClusterAccess, ClusterTls } from "./cluster-access.ts";
+import { TunnelAgent } from "./tunnel-agent.ts";
 
 export interface HttpsCall {
   readonly method: string;
@@ -25,14 +28,12 @@ export class HttpsTransport {
   readonly #access: ClusterAccess;
   readonly #agent: Agent;
 
-  constructor(access: ClusterAccess) {
+  constructor(deps: { readonly clock: Clock }, access: ClusterAccess) {
+    const { proxy, tls, url } = access;
     this.#access = access;
-    this.#agent = new Agent({
-      keepAlive: true,
-      maxSockets: socketsMax,
-      timeout: idleSocketMs,
-      ...tlsOptions(access.tls),
-    });
+    const options = { keepAlive: true, maxSockets: socketsMax, timeout: idleSocketMs, ...tlsOptions(tls) };
+    this.#agent =
+      proxy === undefined ? new Agent(options) : new TunnelAgent(deps, { proxy, target: addressOf(url) }, options);
   }
 
   /**
@@ -65,8 +66,7 @@ export class HttpsTransport {
       const search = new URLSearchParams(query).toString();
       const options: RequestOptions = {
         agent: this.#agent,
-        host: url.hostname.replace(/^\[|\]$/g, ""),
-        port: url.port === "" ? 443 : Number(url.port),
+        ...addressOf(url),
         method,
         path: `${url.pathname.replace(/\/$/, "")}${path}${search === "" ? "" : `?${search}`}`,
         signal,
@@ -86,6 +86,11 @@ export class HttpsTransport {
       outgoing.end(body);
     });
   }
+}
+
+/** Host and port of an `https:` URL. */
+export function addressOf(url: URL): ProxyTarget {
+  return { host: url.hostname.replace(/^\[|\]$/g, ""), port: url.port === "" ? 443 : Number(url.port) };
 }
 
 class StaleConnection extends Error {

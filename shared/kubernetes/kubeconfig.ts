@@ -83,7 +83,7 @@ function serverUrl(cluster: KubeconfigFields): URL {
 }
 
 function clusterTls(cluster: KubeconfigFields, folder: string): Omit<ClusterTls, "keyPair"> {
-  if (cluster.has("proxy-url")) cluster.fail("proxy-url", "names a proxy, and this program calls without one");
+  if (cluster.has("proxy-url")) cluster.fail("proxy-url", "is not read; set HTTPS_PROXY in the environment instead");
   const verify = !cluster.flag("insecure-skip-tls-verify");
   const authorities = material(cluster, "certificate-authority", folder);
   if (authorities !== undefined && !verify) {

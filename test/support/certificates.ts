@@ -8,7 +8,7 @@ export interface PairFiles {
   readonly key: string;
 }
 
-/** Three CAs that know nothing of each other, and what they vouch for. Server names are localhost, 127.0.0.1 and ::1. */
+/** Three CAs that know nothing of each other, and what they vouch for. Server names are localhost, 127.0.0.1, ::1 and `nameBehindProxy`. */
 export interface TestCertificates {
   readonly frontendCa: string;
   /** The proxy server towards frontends. */
@@ -25,7 +25,9 @@ export interface TestCertificates {
 }
 
 const validityDays = 1;
-const serverNames = ["localhost", "127.0.0.1", "::1"];
+/** A name that nothing resolves, and that only a `ConnectProxy` takes for this machine: others would not be asked for loopback. */
+export const nameBehindProxy = "server.hawser.test";
+const serverNames = ["localhost", "127.0.0.1", "::1", nameBehindProxy];
 
 /** Issues a new set into `folder`, which exists. The servers in it are known under `moreNames` as well. */
 export function issueTestCertificates(folder: string, moreNames: readonly string[] = []): TestCertificates {

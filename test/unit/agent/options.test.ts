@@ -122,6 +122,38 @@ describe("agent options", () => {
     });
   });
 
+  it("name the proxy of the environment for the server, but for one that is exempt", () => {
+    const away = [ca(), "--proxy-server-host=server.example"];
+    const env = { HTTPS_PROXY: "http://u:secret@proxy.example:3128" };
+    const { server, notices, flagValues } = run(away, env);
+    expect(server.proxy).toMatchObject({ host: "proxy.example", port: 3128, shown: "http://proxy.example:3128" });
+    expect(notices).toEqual([]);
+    expect(JSON.stringify(flagValues)).not.toContain("secret");
+    expect(run(away).server.proxy).toBeUndefined();
+    expect(run([ca()], env).server.proxy).toBeUndefined();
+    expect(run(away, { ...env, no_proxy: "server.example:8091" }).server.proxy).toBeUndefined();
+    expect(run([ca(), "--proxy-server-host=[2001:db8::7]"], { ...env, NO_PROXY: "2001:db8::/32" }).server.proxy).toBe(
+      undefined,
+    );
+    const leases = [...away, "--count-server-leases"];
+    expect(run(leases, { ...env, NO_PROXY: "x" }).kubernetes?.proxies).toEqual({
+      httpsProxy: "http://u:secret@proxy.example:3128",
+      noProxy: "x",
+    });
+  });
+
+  it("speak with a proxy as the reference does: in the clear, at 443 where no port is named", () => {
+    const away = [ca(), "--proxy-server-host=server.example"];
+    const { server, notices } = run(away, { https_proxy: "https://proxy.example" });
+    expect(server.proxy?.port).toBe(443);
+    expect(notices).toEqual([
+      "HTTPS_PROXY begins with https, but CONNECT goes to the proxy without TLS, as the reference's does",
+    ]);
+    expect(() => run(away, { https_proxy: "socks5://proxy.example" })).toThrow(
+      "HTTPS_PROXY names a proxy of kind socks5",
+    );
+  });
+
   it("let the last of a flag and its former name win", () => {
     const selector = (...argv: string[]) =>
       run([ca(), ...argv]).flagValues.find(([name]) => name === "lease-label-selector")?.[1];

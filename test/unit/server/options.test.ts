@@ -217,16 +217,30 @@ describe("server options", () => {
   it("call kube-apiserver where tokens are checked, and not otherwise", () => {
     const tokens = ["--agent-namespace=ns", "--agent-service-account=sa", "--authentication-audience=aud"];
     const argv = [...base, "--cluster-ca-cert=", ...tokens];
-    const options = run(argv, { KUBERNETES_SERVICE_HOST: "10.0.0.1", KUBERNETES_SERVICE_PORT: "443" });
+    const pod = { KUBERNETES_SERVICE_HOST: "10.0.0.1", KUBERNETES_SERVICE_PORT: "443" };
+    const options = run(argv, { ...pod, HTTPS_PROXY: "http://p:1", no_proxy: "x" });
     expect(options).toMatchObject({
       agentListener: { caFile: undefined },
       agentTokens: { namespace: "ns", serviceAccount: "sa", audience: "aud" },
-      kubernetes: { kubeconfig: "", service: { host: "10.0.0.1", port: "443" }, qps: 100, burst: 200 },
+      kubernetes: {
+        kubeconfig: "",
+        service: { host: "10.0.0.1", port: "443" },
+        proxies: { httpsProxy: "http://p:1", noProxy: "x" },
+        qps: 100,
+        burst: 200,
+      },
       notices: [anyIdentifier],
     });
     const kubeconfig = [`--kubeconfig=${file}`, "--kubeconfig-qps=0.25", "--kubeconfig-burst=7"];
     const service = { host: "", port: "" };
-    expect(run([...argv, ...kubeconfig]).kubernetes).toEqual({ kubeconfig: file, service, qps: 0.25, burst: 7 });
+    const proxies = { httpsProxy: "", noProxy: "" };
+    expect(run([...argv, ...kubeconfig]).kubernetes).toEqual({
+      kubeconfig: file,
+      service,
+      proxies,
+      qps: 0.25,
+      burst: 7,
+    });
     expect(run([...argv, "--kubeconfig-qps=0.25"]).kubernetes).toMatchObject({ qps: 0.25, burst: 1 });
     expect(run([...argv, "--kubeconfig-qps=-1"]).kubernetes).toMatchObject({ qps: -1, burst: 1 });
     expect(run([...base, ...kubeconfig]).kubernetes).toBeUndefined();

@@ -1,9 +1,11 @@
 import { getEventListeners } from "node:events";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { type HttpProxy, proxyFor } from "../../../../shared/http/proxy-environment.ts";
 import { KubernetesError, type WatchEvent } from "../../../../shared/kubernetes/api.ts";
 import { createKubernetesClient, type KubernetesClient } from "../../../../shared/kubernetes/client.ts";
 import type { ClusterTls } from "../../../../shared/kubernetes/cluster-access.ts";
 import { silentLog } from "../../../../shared/log.ts";
+import { ConnectProxy } from "../../../support/connect-proxy.ts";
 import { FakeClock } from "../../../support/fake-clock.ts";
 import { FakeKubeApi, statusAnswer } from "../../../support/fake-kube-api.ts";
 
@@ -13,9 +15,15 @@ let client: KubernetesClient;
 
 const unlimited = { qps: -1, burst: 1 };
 
-function connect(tls: Partial<ClusterTls> = {}, url = api.url, rate = unlimited): KubernetesClient {
+function connect(
+  tls: Partial<ClusterTls> = {},
+  url = api.url,
+  rate = unlimited,
+  proxy: HttpProxy | undefined = undefined,
+): KubernetesClient {
   const access = {
     url: new URL(url),
+    proxy,
     tls: { ca: api.ca, verify: true, serverName: undefined, keyPair: undefined, ...tls },
     token: () => "secret",
   };
@@ -294,6 +302,48 @@ describe("a watch", () => {
     await expect(end).rejects.toBe(reason);
     expect(left).toHaveLength(2);
     await Promise.all(left);
+    expect(clock.pending).toBe(0);
+  });
+});
+
+describe("behind a proxy", () => {
+  let proxy: ConnectProxy;
+  let behind: KubernetesClient;
+  beforeEach(async () => {
+    proxy = await ConnectProxy.start();
+    const url = `https://kubernetes.default.svc:${api.port}`;
+    const environment = { httpsProxy: proxy.url.replace("//", "//u:secret@"), noProxy: "" };
+    const target = { host: "kubernetes.default.svc", port: api.port };
+    behind = connect({}, url, unlimited, proxyFor(environment, target, { schemes: ["http"], defaultPort: 80 }));
+  });
+  afterEach(async () => {
+    behind.close();
+    await proxy.stop();
+  });
+
+  it("kube-apiserver is verified by its own name, over a connection that is used again", async () => {
+    api.script = () => ({ status: 200, body: { answer: 42 } });
+    expect(await behind.request("GET", "/x")).toEqual({ answer: 42 });
+    expect(await behind.request("GET", "/y")).toEqual({ answer: 42 });
+    expect(proxy.requests.map(({ target }) => target)).toEqual([`kubernetes.default.svc:${api.port}`]);
+    expect(proxy.requests[0]?.headers.get("proxy-authorization")).toMatch(/^Basic /);
+    expect(api.calls.map(({ headers }) => headers["proxy-authorization"])).toEqual([undefined, undefined]);
+    expect(clock.pending).toBe(0);
+  });
+
+  it("a refusal says what the proxy answered", async () => {
+    proxy.script = ({ socket }) => socket.end("HTTP/1.1 403 Forbidden\r\n\r\n");
+    const error = await failure(behind.request("GET", "/x"));
+    expect(error).toMatchObject({
+      status: 0,
+      message: `kube-apiserver cannot be reached: proxy ${proxy.url}: answered CONNECT kubernetes.default.svc:${api.port} with 403 Forbidden`,
+    });
+  });
+
+  it("a client that is closed waits for no proxy", async () => {
+    proxy.script = () => behind.close();
+    const error = await failure(behind.request("GET", "/x"));
+    expect(error.message).toContain("the client was closed");
     expect(clock.pending).toBe(0);
   });
 });

@@ -139,7 +139,7 @@ describe("a kubeconfig is refused in one sentence that names file and field", ()
     [withCluster("server: https://a:b@c"), "clusters[main].cluster.server must be an address without user and query"],
     [
       withCluster(server, "proxy-url: http://p"),
-      "clusters[main].cluster.proxy-url names a proxy, and this program calls without one",
+      "clusters[main].cluster.proxy-url is not read; set HTTPS_PROXY in the environment instead",
     ],
     [
       withCluster(server, "insecure-skip-tls-verify: yes please"),

@@ -1,5 +1,6 @@
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { randomUUID } from "node:crypto";
+import { readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { type IssuedPair, issueCa, issueCertificate } from "../../shared/tls/issue.ts";
 
 /** Paths of a certificate and its key in PEM. */
@@ -29,6 +30,17 @@ const validityDays = 1;
 export const nameBehindProxy = "server.hawser.test";
 const serverNames = ["localhost", "127.0.0.1", "::1", nameBehindProxy];
 
+/** Issues one more client's certificate, beside that of the CA, which is one of the set. `names` are its alternative names. */
+export function issueClientPair(
+  caFile: string,
+  client: { readonly commonName: string; readonly names?: readonly string[] },
+): PairFiles {
+  const { commonName, names = [] } = client;
+  const ca = { cert: readFileSync(caFile, "utf8"), key: readFileSync(caFile.replace(/crt$/, "key"), "utf8") };
+  const pair = issueCertificate(ca, { commonName, validityDays, usages: ["client"], names });
+  return save(dirname(caFile), `client-${randomUUID()}`, pair);
+}
+
 /** Issues a new set into `folder`, which exists. The servers in it are known under `moreNames` as well. */
 export function issueTestCertificates(folder: string, moreNames: readonly string[] = []): TestCertificates {
   const frontendCa = issueCa({ commonName: "frontend CA", validityDays });
@@ -38,20 +50,22 @@ export function issueTestCertificates(folder: string, moreNames: readonly string
     issueCertificate(ca, { commonName, validityDays, usages: ["server"], names: [...serverNames, ...moreNames] });
   const clientPair = (ca: IssuedPair, commonName: string) =>
     issueCertificate(ca, { commonName, validityDays, usages: ["client"], names: [] });
-  const save = (name: string, pair: IssuedPair): PairFiles => {
-    const files = { cert: join(folder, `${name}.crt`), key: join(folder, `${name}.key`) };
-    writeFileSync(files.cert, pair.cert);
-    writeFileSync(files.key, pair.key, { mode: 0o600 });
-    return files;
-  };
+  const saved = (name: string, pair: IssuedPair) => save(folder, name, pair);
   return {
-    frontendCa: save("frontend-ca", frontendCa).cert,
-    server: save("server", serverPair(frontendCa, "server")),
-    client: save("client", clientPair(frontendCa, "client")),
-    agentCa: save("agent-ca", agentCa).cert,
-    cluster: save("cluster", serverPair(agentCa, "cluster")),
-    agent: save("agent", clientPair(agentCa, "agent")),
-    endpointCa: save("endpoint-ca", endpointCa).cert,
-    endpoint: save("endpoint", serverPair(endpointCa, "endpoint")),
+    frontendCa: saved("frontend-ca", frontendCa).cert,
+    server: saved("server", serverPair(frontendCa, "server")),
+    client: saved("client", clientPair(frontendCa, "client")),
+    agentCa: saved("agent-ca", agentCa).cert,
+    cluster: saved("cluster", serverPair(agentCa, "cluster")),
+    agent: saved("agent", clientPair(agentCa, "agent")),
+    endpointCa: saved("endpoint-ca", endpointCa).cert,
+    endpoint: saved("endpoint", serverPair(endpointCa, "endpoint")),
   };
+}
+
+function save(folder: string, name: string, pair: IssuedPair): PairFiles {
+  const files = { cert: join(folder, `${name}.crt`), key: join(folder, `${name}.key`) };
+  writeFileSync(files.cert, pair.cert);
+  writeFileSync(files.key, pair.key, { mode: 0o600 });
+  return files;
 }

@@ -33,15 +33,17 @@ export interface RawAgentOptions {
   readonly agentId?: string;
   /** The IPv4 address that it is dialed for, at any port. */
   readonly host?: string;
+  /** All that it claims, in place of the address. */
+  readonly identifiers?: string;
 }
 
 /** Resolves when the server has linked it; it is then dialed for its address. */
 export async function linkRawAgent(tunnel: Tunnel, options: RawAgentOptions = {}): Promise<RawAgent> {
-  const { agentId = "raw-agent", host = rawAgentHost } = options;
+  const { agentId = "raw-agent", host = rawAgentHost, identifiers = `ipv4=${host}` } = options;
   const session = new RawSession(await agentSocket(tunnel));
   const stream = session.open("/AgentService/Connect", {
     agentid: agentId,
-    agentidentifiers: `ipv4=${host}`,
+    agentidentifiers: identifiers,
   });
   const { serverid } = await stream.headers;
   if (serverid === undefined) throw new Error("the server did not link the raw agent");

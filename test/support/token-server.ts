@@ -38,13 +38,13 @@ export class TokenServer {
   }
 
   /** Leaves nothing behind if it fails. */
-  static async start(): Promise<TokenServer> {
+  static async start(flags: readonly string[] = []): Promise<TokenServer> {
     const api = await FakeKubeApi.start();
     const workspace = new Workspace();
     try {
       const kubeconfig = workspace.path("kubeconfig");
       writeFileSync(kubeconfig, api.kubeconfig());
-      return new TokenServer(api, workspace, await startTokenServer(workspace, kubeconfig));
+      return new TokenServer(api, workspace, await startTokenServer(workspace, kubeconfig, "hawser", flags));
     } catch (error) {
       await api.close();
       workspace.remove();
@@ -67,8 +67,8 @@ export class TokenServer {
   }
 
   /** Calls the server as an agent that has no certificate and, if one is given, this `authorization`. */
-  async connect(agentId: string, authorization?: string): Promise<RawAgentCall> {
-    const call = await callAsAgent(this, agentId, authorization);
+  async connect(agentId: string, authorization?: string, identifiers = ""): Promise<RawAgentCall> {
+    const call = await callAsAgent(this, agentId, authorization, identifiers);
     this.#sessions.push(call.session);
     return call;
   }
@@ -96,12 +96,17 @@ export async function callAsAgent(
   { workspace, server }: { readonly workspace: Workspace; readonly server: ProxyServer },
   agentId: string,
   authorization?: string,
+  identifiers = "",
 ): Promise<RawAgentCall> {
   const ca = readFileSync(workspace.certificates.agentCa);
   const socket = connect({ host: "127.0.0.1", port: server.agentPort, ca, ALPNProtocols: ["h2"] });
   await once(socket, "secureConnect");
   const session = new RawSession(socket);
-  const headers = { agentid: agentId, ...(authorization === undefined ? {} : { authorization }) };
+  const headers = {
+    agentid: agentId,
+    agentidentifiers: identifiers,
+    ...(authorization === undefined ? {} : { authorization }),
+  };
   return { session, stream: session.open("/AgentService/Connect", headers) };
 }
 
@@ -110,6 +115,7 @@ export function startTokenServer(
   workspace: Workspace,
   kubeconfig: string,
   implementation: Implementation = "hawser",
+  flags: readonly string[] = [],
 ): Promise<ProxyServer> {
   return startServer({
     implementation,
@@ -121,6 +127,7 @@ export function startTokenServer(
       "--agent-service-account=konnectivity-agent",
       `--authentication-audience=${audience}`,
       `--kubeconfig=${kubeconfig}`,
+      ...flags,
     ],
   });
 }

@@ -66,9 +66,9 @@ export class ProxyServer {
       this.#deps.log.info({ address: frontend.address }, "listening for frontends");
     }
     await this.#agents.start();
+    this.#warnOfSharedAuthority();
     this.#deps.log.info({ address: this.#agents.address }, "listening for agents");
     this.#leases?.start();
-    this.#warnOfSharedAuthority();
   }
 
   #warnOfSharedAuthority(): void {

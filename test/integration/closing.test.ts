@@ -1,9 +1,11 @@
 import { createHash } from "node:crypto";
+import { EventEmitter, once } from "node:events";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { echoEndpoint, neverReadingEndpoint, serve } from "../support/endpoints.ts";
 import { readBytes } from "../support/frontend-client.ts";
 import { Scene } from "../support/scene.ts";
 import { digestOfSeeded, seededBytes } from "../support/seeded-bytes.ts";
+import { until } from "../support/until.ts";
 import { within } from "../support/within.ts";
 
 let scene: Scene;
@@ -53,6 +55,34 @@ describe.each(["grpc", "connect"] as const)("by %s", (protocol) => {
     expect((await readBytes(neighbour, 7)).toString()).toBe("goes on");
     expect(performance.now() - startedAt).toBeLessThan(1_000);
   });
+});
+
+test("what a client wrote before it closed reaches an endpoint that takes its time", async () => {
+  const [agent] = scene.tunnel.agents;
+  if (agent === undefined) throw new Error("an agent is needed");
+  const closes = () => agent.metric("stream_packets_total", { segment: "to_agent", packet_type: "CLOSE_REQ" });
+  // More than the kernel takes for an endpoint that does not read, so that the last of it is in the agent's hands.
+  const [seed, byteCount] = [8, 4.75 * 1024 * 1024];
+  const events = new EventEmitter();
+  const mayRead = once(events, "read");
+  const digested = once(events, "digest") as Promise<[string]>;
+  const endpoint = await scene.endpoint(
+    serve(async (socket) => {
+      await mayRead;
+      const hash = createHash("sha256");
+      for await (const chunk of socket) hash.update(chunk);
+      events.emit("digest", hash.digest("hex"));
+    }),
+  );
+  const before = await closes();
+  const connection = await scene.dialGrpc(endpoint.address);
+  for (const chunk of seededBytes(seed, byteCount)) connection.write(chunk);
+  connection.resume().end();
+  // Where the kernel takes less, the close waits behind the bytes, and there is nothing to see before the endpoint reads.
+  await until("the close at the agent", async () => (await closes()) > before, { withinMs: 1_000 }).catch(() => {});
+  events.emit("read");
+  const [digest] = await within(10_000, "the endpoint's end", digested);
+  expect(digest).toBe(digestOfSeeded(seed, byteCount));
 });
 
 test("a message is read in whatever pieces its reader asks for", async () => {

@@ -27,13 +27,13 @@ export const agentGaps: readonly GapSection[] = [
       {
         theirs: "A close is carried out in the loop that receives, and holds up everything while it flushes.",
         here: "It goes on beside the rest.",
-        ours: { [closing]: ["a client that closes what its endpoint does not read holds up nobody"] },
+        ours: { [link]: ["CLOSE_REQ of a connection whose last bytes cannot leave yet holds up no other"] },
       },
       {
         theirs: "What a client wrote just before it closed is dropped.",
         here: "It reaches the endpoint first, for as long as that reads.",
         ours: {
-          [closing]: ["what a client wrote before it closed reaches the endpoint to the last byte"],
+          [closing]: ["what a client wrote before it closed reaches an endpoint that takes its time"],
           [splice]: ["of the frontend flushes what is on its way and drops what comes back"],
         },
       },

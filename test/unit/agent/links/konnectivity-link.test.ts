@@ -141,6 +141,23 @@ describe("DATA and CLOSE_REQ", () => {
     expect(call.taken()).toEqual([{ type: "CLOSE_RSP", connectId, error: "Unknown connectID" }]);
   });
 
+  it("CLOSE_REQ of a connection whose last bytes cannot leave yet holds up no other", async () => {
+    const { call, established } = await linked();
+    const [closing, other] = [await established(7n), await established(8n)];
+    const got = receive(other.duplex);
+    call.full = true;
+    closing.duplex.write("the first fills the stream");
+    closing.duplex.write("the second waits for it");
+    await turn();
+    call.taken();
+    call.receive({ type: "CLOSE_REQ", connectId: closing.connectId });
+    call.receive({ type: "DATA", connectId: other.connectId, data: Buffer.from("goes on") });
+    await turn();
+    expect(got.bytes.toString()).toBe("goes on");
+    expect(call.taken()).toEqual([]);
+    expect(closing.duplex.destroyed).toBe(false);
+  });
+
   it("an endpoint that closes is told by CLOSE_RSP after its last byte, and the connection is forgotten", async () => {
     const { call, established } = await linked();
     const { duplex, connectId } = await established(7n);

@@ -22,7 +22,7 @@ import { answerFlags, logNotices, readLogOptions } from "../shared/options/commo
 import type { KeyPairFiles } from "../shared/options/file-checks.ts";
 import { toTimerMs } from "../shared/options/go-duration.ts";
 import { parseFlags } from "../shared/options/pflag.ts";
-import { flagValuesOf, noticesOf, refuseLaterFlags } from "../shared/options/standing.ts";
+import { flagValuesOf, noticesOf } from "../shared/options/standing.ts";
 import { usageText } from "../shared/options/usage.ts";
 import type { ProgramCommand } from "../shared/program.ts";
 import type { LeaseCounterOptions } from "./links/lease-counter.ts";
@@ -49,6 +49,8 @@ export interface AgentOptions {
   };
   readonly health: ListenAddress;
   readonly admin: ListenAddress;
+  /** Whether the admin listener serves profiles. */
+  readonly profiling: boolean;
   readonly syncIntervalMs: number;
   readonly syncIntervalCapMs: number;
   readonly probeIntervalMs: number;
@@ -92,7 +94,6 @@ export function parseAgentOptions(argv: readonly string[], env: NodeJS.ProcessEn
   if (given.version) return { kind: "version" };
   const values = { ...given, "agent-id": given["agent-id"] || env.PROXY_AGENT_ID || randomUUID() };
   withPrefix("failed to validate agent options with ", () => validateAgentFlags(values));
-  refuseLaterFlags(agentFlags, values);
   validateOwnRules(values);
   const notices = [...noticesOf(agentFlags, explicit), ...logNotices(values)];
   return { kind: "run", options: toOptions(values, env, notices) };
@@ -132,6 +133,7 @@ function toOptions(values: AgentFlagValues, env: NodeJS.ProcessEnv, notices: rea
     server,
     health: { host: bareHost(values["health-server-host"]), port: values["health-server-port"] },
     admin: { host: bareHost(values["admin-bind-address"]), port: values["admin-server-port"] },
+    profiling: values["enable-profiling"],
     syncIntervalMs: toTimerMs(values["sync-interval"]),
     syncIntervalCapMs: toTimerMs(values["sync-interval-cap"]),
     probeIntervalMs: toTimerMs(values["probe-interval"]),

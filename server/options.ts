@@ -17,7 +17,7 @@ import type { KeyPairFiles } from "../shared/options/file-checks.ts";
 import { toTimerMs } from "../shared/options/go-duration.ts";
 import { parseLabelSelector } from "../shared/options/label-selector.ts";
 import { parseFlags } from "../shared/options/pflag.ts";
-import { flagValuesOf, noticesOf, refuseLaterFlags } from "../shared/options/standing.ts";
+import { flagValuesOf, noticesOf } from "../shared/options/standing.ts";
 import { usageText } from "../shared/options/usage.ts";
 import { ValueError } from "../shared/options/value-error.ts";
 import type { ProgramCommand } from "../shared/program.ts";
@@ -76,6 +76,8 @@ export interface ServerOptions {
   readonly kubernetes: KubernetesOptions | undefined;
   readonly health: ListenAddress;
   readonly admin: ListenAddress;
+  /** Whether the admin listener serves profiles. */
+  readonly profiling: boolean;
   readonly strategies: readonly StrategyName[];
   readonly keepaliveMs: number;
   readonly frontendKeepaliveMs: number;
@@ -111,7 +113,6 @@ export function parseServerOptions(argv: readonly string[], env: NodeJS.ProcessE
   if (given.version) return { kind: "version" };
   const values = { ...given, "server-id": given["server-id"] || env.PROXY_SERVER_ID || randomUUID() };
   withPrefix("failed to validate server options with ", () => validateServerFlags(values));
-  refuseLaterFlags(serverFlags, values);
   validateOwnRules(values);
   const notices = [...noticesOf(serverFlags, explicit), ...logNotices(values), ...securityNotices(values)];
   return { kind: "run", options: toOptions(values, env, notices) };
@@ -221,6 +222,7 @@ function toOptions(values: ServerFlagValues, env: NodeJS.ProcessEnv, notices: re
       agentTokens === undefined && !values["enable-lease-controller"] ? undefined : kubernetesOptions(values, env),
     health: listen("health"),
     admin: listen("admin"),
+    profiling: values["enable-profiling"],
     strategies: readStrategies(values["proxy-strategies"]),
     keepaliveMs: keepaliveMs(values["keepalive-time"]),
     frontendKeepaliveMs: keepaliveMs(values["frontend-keepalive-time"]),

@@ -1,5 +1,7 @@
 import { systemClock } from "./clock.ts";
 import { type HttpRoutes, startHttpListener } from "./http/listener.ts";
+import { Profiler } from "./http/profiler.ts";
+import { profilingRoutes } from "./http/profiling-routes.ts";
 import type { KubernetesClient } from "./kubernetes/client.ts";
 import { type KubernetesOptions, openKubernetesApi } from "./kubernetes/open-api.ts";
 import { type Log, type LogOptions, openLog } from "./log.ts";
@@ -16,6 +18,7 @@ export interface ProgramOptions {
   readonly kubernetes: KubernetesOptions | undefined;
   readonly health: { readonly host: string; readonly port: number };
   readonly admin: { readonly host: string; readonly port: number };
+  readonly profiling: boolean;
 }
 
 export type ProgramCommand<Options> =
@@ -26,6 +29,7 @@ export type ProgramCommand<Options> =
 /** One half at work. */
 export interface Service {
   readonly healthRoutes: HttpRoutes;
+  /** Without those of profiles. */
   readonly adminRoutes: HttpRoutes;
   /** Rejects with a UsageError if it cannot. */
   start(): void | Promise<void>;
@@ -63,10 +67,12 @@ async function run<Options extends ProgramOptions>(program: Program<Options>, op
   addLinuxProcessMetrics(program.metrics.registry);
   const kubernetes = options.kubernetes && (await openKubernetesApi({ clock: systemClock, log }, options.kubernetes));
   const service = program.open(options, { log, kubernetes });
+  const profiles = options.profiling ? profilingRoutes({ profiler: new Profiler({ clock: systemClock }), log }) : [];
+  const adminRoutes = new Map([...service.adminRoutes, ...profiles]);
   const signals = watchSignals();
   const pages = [
     await startHttpListener({ label: "health", ...options.health, routes: service.healthRoutes, log }),
-    await startHttpListener({ label: "admin", ...options.admin, routes: service.adminRoutes, log }),
+    await startHttpListener({ label: "admin", ...options.admin, routes: adminRoutes, log }),
   ];
   await service.start();
   const hurry = new AbortController();

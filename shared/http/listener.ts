@@ -9,6 +9,8 @@ export interface HttpQuestion {
   readonly query: URLSearchParams;
   /** The Host header; empty if there is none. */
   readonly host: string;
+  /** Aborts when the client has left, or the listener closes, before there was an answer. */
+  readonly signal: AbortSignal;
 }
 
 export interface HttpAnswer {
@@ -26,7 +28,7 @@ export type HttpRoutes = ReadonlyMap<string, HttpHandler>;
 
 export interface HttpListener {
   readonly address: { readonly host: string; readonly port: number };
-  /** Stops listening and cuts what is open: answers are short, and who waits for one is asked again elsewhere. */
+  /** Stops listening and cuts what is open: who waits for an answer asks again elsewhere. */
   close(): Promise<void>;
 }
 
@@ -40,7 +42,7 @@ const connectionsMax = 512;
 const keepAliveTimeoutMs = 120_000;
 
 /**
- * Serves a few routes by plain HTTP: health, readiness, metrics. `host` empty means all interfaces, port 0 any free one.
+ * Serves a few routes by plain HTTP: health, readiness, metrics, profiles. `host` empty means all interfaces, port 0 any free one.
  * Rejects with a UsageError that begins with `label`, the flag or purpose of this listener, if the address cannot be bound.
  */
 export async function startHttpListener(options: {
@@ -105,9 +107,11 @@ async function close(server: Server): Promise<void> {
 async function answer(routes: HttpRoutes, request: IncomingMessage, response: ServerResponse, log: Log): Promise<void> {
   const { path, query } = splitTarget(request.url ?? "");
   const handler = routes.get(path) ?? notFound;
+  const gone = new AbortController();
+  response.once("close", () => gone.abort());
   let reply: HttpAnswer;
   try {
-    reply = await handler({ query, host: request.headers.host ?? "" });
+    reply = await handler({ query, host: request.headers.host ?? "", signal: gone.signal });
   } catch (error) {
     log.error({ err: ProxyError.from(error), path }, "cannot answer an HTTP request");
     reply = { status: 500, body: "internal error\n" };

@@ -144,24 +144,19 @@ export const halfCloseTimeoutFlag = {
 
 export const httpGroup = "Health and admin";
 
-const profilingLater: FlagStatus = {
-  kind: "later",
-  sentence: "this version has no profiling endpoints yet; leave the flag out",
-};
-
 export const profilingFlags = {
   "enable-profiling": {
     type: "bool",
     default: "false",
     group: httpGroup,
-    help: "Serve profiles on the admin listener.",
-    status: profilingLater,
+    help: "Serve profiles at /debug/pprof/ of the admin listener.",
+    status: works,
   },
   "enable-contention-profiling": {
     type: "bool",
     default: "false",
     group: httpGroup,
     help: "Serve profiles of blocking; needs --enable-profiling.",
-    status: profilingLater,
+    status: noOp("Node's one thread waits for no lock"),
   },
 } as const satisfies FlagTable;

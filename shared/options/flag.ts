@@ -53,12 +53,7 @@ export type FlagType = keyof typeof valueTypes;
 export type FlagStatus =
   | { readonly kind: "works" }
   /** Taken and checked, without effect. */
-  | { readonly kind: "no-op" | "deprecated"; readonly reason: string }
-  /**
-   * Refused when set to anything but its default. `sentence` follows the flag's name and a colon:
-   * what this version lacks, and what to do instead.
-   */
-  | { readonly kind: "later"; readonly sentence: string };
+  | { readonly kind: "no-op" | "deprecated"; readonly reason: string };
 
 export const works: FlagStatus = { kind: "works" };
 

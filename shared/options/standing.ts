@@ -1,18 +1,6 @@
-import { UsageError } from "../errors.ts";
-import { defaultText, type FlagDefinition, type FlagTable, formatValue } from "./flag.ts";
+import { type FlagDefinition, type FlagTable, formatValue } from "./flag.ts";
 
 type Values = Readonly<Record<string, unknown>>;
-
-/** Throws UsageError for the first flag that asks for what this version does not do. */
-export function refuseLaterFlags(table: FlagTable, values: Values): void {
-  for (const [name, definition] of flagsOf(table)) {
-    const { status } = definition;
-    if (status.kind !== "later") continue;
-    const text = formatValue(definition, values[name]);
-    if (text === defaultText(definition)) continue;
-    throw new UsageError(`--${name}: ${status.sentence}`);
-  }
-}
 
 /** One line for each flag that stood on the command line and has no effect, or soon will have none. */
 export function noticesOf(table: FlagTable, explicit: ReadonlySet<string>): readonly string[] {

@@ -31,8 +31,6 @@ export function standingText(status: FlagStatus): string {
       return `No effect: ${status.reason}.`;
     case "deprecated":
       return `Deprecated: ${status.reason}.`;
-    case "later":
-      return `Refused: ${status.sentence}.`;
   }
 }
 

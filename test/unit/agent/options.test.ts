@@ -29,6 +29,7 @@ describe("agent options", () => {
       server: { host: "127.0.0.1", port: 8091, caFile: file, keyPair: undefined, alpn: ["h2"] },
       health: { host: "", port: 8093 },
       admin: { host: "127.0.0.1", port: 8094 },
+      profiling: false,
       syncIntervalMs: 1_000,
       syncIntervalCapMs: 10_000,
       probeIntervalMs: 1_000,
@@ -154,6 +155,14 @@ describe("agent options", () => {
     );
   });
 
+  it("serve profiles only if asked to", () => {
+    expect(run([ca()]).profiling).toBe(false);
+    expect(run([ca(), "--enable-profiling", "--enable-contention-profiling"])).toMatchObject({
+      profiling: true,
+      notices: ["--enable-contention-profiling has no effect: Node's one thread waits for no lock"],
+    });
+  });
+
   it("let the last of a flag and its former name win", () => {
     const selector = (...argv: string[]) =>
       run([ca(), ...argv]).flagValues.find(([name]) => name === "lease-label-selector")?.[1];
@@ -176,7 +185,6 @@ describe("agent options", () => {
     ],
     ["--alpn-proto=a,,b", "--alpn-proto: a protocol's name has 1 to 255 bytes, got 0"],
     [`--alpn-proto=${"a".repeat(256)}`, "--alpn-proto: a protocol's name has 1 to 255 bytes, got 256"],
-    ["--enable-profiling", "--enable-profiling: this version has no profiling endpoints yet"],
     ["--log-format=xml", '--log-format must be json or text, got "xml"'],
     ["--agent_identifier=", "unknown flag: --agent_identifier (did you mean --agent-identifiers?)"],
   ])("refuse %.60j", (flag, text) => {

@@ -46,6 +46,7 @@ describe("server options", () => {
       kubernetes: undefined,
       health: { host: "", port: 8092 },
       admin: { host: "127.0.0.1", port: 8095 },
+      profiling: false,
       strategies: ["default"],
       keepaliveMs: 3_600_000,
       frontendKeepaliveMs: 3_600_000,
@@ -214,6 +215,14 @@ describe("server options", () => {
     expect(run([...without("cluster-ca-cert"), "--allow-unauthenticated-agents"]).agentListener.caFile).toBeUndefined();
   });
 
+  it("serve profiles only if asked to", () => {
+    expect(run(base).profiling).toBe(false);
+    expect(run([...base, "--enable-profiling"]).profiling).toBe(true);
+    expect(run([...base, "--enable-profiling", "--enable-contention-profiling"]).notices).toEqual(
+      expect.arrayContaining(["--enable-contention-profiling has no effect: Node's one thread waits for no lock"]),
+    );
+  });
+
   it("call kube-apiserver where tokens are checked, and not otherwise", () => {
     const tokens = ["--agent-namespace=ns", "--agent-service-account=sa", "--authentication-audience=aud"];
     const argv = [...base, "--cluster-ca-cert=", ...tokens];
@@ -251,7 +260,6 @@ describe("server options", () => {
     [`--server-id=${"a".repeat(254)}`, "--server-id must be printable ASCII of at most 253 bytes"],
     ["--half-close-timeout=0", "--half-close-timeout must be greater than 0, got 0s"],
     ["--log-format=xml", '--log-format must be json or text, got "xml"'],
-    ["--enable-profiling", "--enable-profiling: this version has no profiling endpoints yet; leave the flag out"],
     ["--agent-identifier-policy=all", '--agent-identifier-policy must be any or own-node, got "all"'],
     ["--agent-identifier-policy=", '--agent-identifier-policy must be any or own-node, got ""'],
     ["--frontend-client-names=a,,b", '--frontend-client-names holds "", which no certificate has as a name'],

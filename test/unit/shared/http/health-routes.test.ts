@@ -12,7 +12,7 @@ import { expose, openRegistry } from "../../../../shared/metrics/registry.ts";
 const registry = openRegistry({ version: "0" });
 const sources = (ready: boolean) => ({ ready: () => ready, registry });
 const ask = (routes: HttpRoutes, path: string, { query = "", host = "h:1" } = {}) =>
-  routes.get(path)?.({ query: new URLSearchParams(query), host });
+  routes.get(path)?.({ query: new URLSearchParams(query), host, signal: new AbortController().signal });
 const metrics = async () => ({
   status: 200,
   body: await expose(registry),

@@ -121,6 +121,25 @@ describe("the plain HTTP listener", () => {
     );
   });
 
+  it("tells a handler that nobody waits for its answer any more", async () => {
+    const left: (() => void)[] = [];
+    const asked: (() => void)[] = [];
+    const slow: HttpHandler = ({ signal }) => {
+      signal.addEventListener("abort", () => left.shift()?.(), { once: true });
+      asked.shift()?.();
+      return new Promise(() => {});
+    };
+    const options = { label: "health", host: "127.0.0.1", port: 0, routes: new Map([["/slow", slow]]), log: silentLog };
+    const listener = await startHttpListener(options);
+    const happens = (list: (() => void)[]) => new Promise<void>((resolve) => list.push(resolve));
+    for (const leave of [(socket: Socket) => socket.destroy(), () => listener.close()]) {
+      const [isAsked, isLeft] = [happens(asked), happens(left)];
+      const { socket } = await raw(listener.address.port, "GET /slow HTTP/1.1\r\nHost: x\r\n\r\n");
+      await isAsked;
+      await Promise.all([leave(socket), isLeft]);
+    }
+  });
+
   it("closes at once, whatever a client has left open, and may be closed twice", async () => {
     const listener = await start();
     const halfway = await raw(listener.address.port, "GET /ok HT");

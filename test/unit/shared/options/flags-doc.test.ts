@@ -17,8 +17,7 @@ Flags are read as Go's pflag reads them: \`--name=value\` or \`--name value\`, a
 durations as \`1h0m0s\`, \`1.5s\` or \`100ms\`, lists with commas or by repeating the flag, underscores as hyphens. Of a flag given
 twice the last one wins. An unknown flag, or a value that breaks a rule, ends the process with status 1 and one line that says why.
 
-"No effect" flags are accepted, so that existing manifests start; a line in the log says so when one is set. "Refused" flags
-are accepted with their default value only, because what they ask for would silently not happen.
+"No effect" flags are accepted, so that existing manifests start; a line in the log says so when one is set.
 `;
 
 function rows(table: FlagTable): string {

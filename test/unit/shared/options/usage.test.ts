@@ -19,7 +19,7 @@ const table = {
     defaultNote: "$ID",
     group: "Second",
     help: "Who.",
-    status: { kind: "later", sentence: "not yet" },
+    status: works,
   },
   alias: { type: "string", default: "", group: "First", help: "Hidden.", status: works, aliasOf: "mode" },
 } as const satisfies FlagTable;
@@ -42,6 +42,6 @@ Second:
       --old (default true)
         Was. Deprecated: gone.
       --id string (default $ID)
-        Who. Refused: not yet.
+        Who.
 `);
 });

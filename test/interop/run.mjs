@@ -22,7 +22,6 @@ const order = [
   "curl",
   "apiserver",
   "reusable",
-  "leases",
   "kubernetes",
   "kubernetes-tokens",
   "kubernetes-leases",

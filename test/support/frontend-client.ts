@@ -125,7 +125,7 @@ export class GrpcConnection extends Duplex {
 }
 
 /** Sends a CONNECT request; rejects with the whole answer unless it is the 200. Bytes after the head are put back. */
-export async function dialConnect(tunnel: Tunnel, address: string): Promise<Socket> {
+export async function dialConnect(tunnel: Frontend, address: string): Promise<Socket> {
   const socket = await frontendSocket(tunnel, { alpn: ["http/1.1"] });
   socket.write(`CONNECT ${address} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`);
   const head = await readHead(socket);

@@ -4,14 +4,12 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { serve } from "./endpoints.ts";
 import { dialConnect, dialGrpc, frontendSession } from "./frontend-client.ts";
 import { seededBytes } from "./seeded-bytes.ts";
-import type { Tunnel } from "./tunnel.ts";
+import type { Tunnel, TunnelFront } from "./tunnel.ts";
 import { until } from "./until.ts";
 import { within } from "./within.ts";
 
 export type FrontendProtocol = Tunnel["kind"]["protocol"];
 
-const leastBytes = 32 * 1024 * 1024;
-const breathMs = 4;
 /** Twice what a dead reader may keep its neighbours waiting, and time for a busy machine. */
 const progressWithinMs = 10_000;
 const finishWithinMs = 30_000;
@@ -23,7 +21,7 @@ export interface OpenConnection {
 }
 
 export async function openConnection(
-  tunnel: Tunnel,
+  tunnel: TunnelFront,
   address: string,
   protocol: FrontendProtocol = tunnel.kind.protocol,
 ): Promise<OpenConnection> {
@@ -43,28 +41,39 @@ export async function openConnection(
   }
 }
 
+export interface TransferPace {
+  /** Each of the two carries that much at least. */
+  readonly leastBytes: number;
+  /** What is waited for after each 64 KiB while they run beside, so that the machine has time for something else. */
+  readonly breathMs: number;
+}
+
+const usualPace: TransferPace = { leastBytes: 32 * 1024 * 1024, breathMs: 4 };
+
 /**
- * A download and an upload beside what a test does: they run until `finish`, and for 32 MiB each at least. Every byte must
- * arrive unchanged.
+ * A download and an upload beside what a test does: they run until `finish`, and for 32 MiB each at least unless told
+ * otherwise. Every byte must arrive unchanged.
  */
 export class RunningTransfers {
   /** Connections that they hold. */
   readonly connectionCount = 2;
-  readonly #tunnel: Tunnel;
+  readonly #tunnel: TunnelFront;
+  readonly #pace: TransferPace;
   readonly #enough = new AbortController();
   readonly #arrived = { down: 0, up: 0 };
   readonly #done: Promise<unknown>;
 
-  private constructor(tunnel: Tunnel) {
+  private constructor(tunnel: TunnelFront, pace: TransferPace) {
     this.#tunnel = tunnel;
+    this.#pace = pace;
     this.#done = Promise.all([this.#download(), this.#upload()]);
     // One that breaks early is judged in progress() and finish().
     this.#done.catch(() => {});
   }
 
   /** Resolves when bytes come through both ways. */
-  static async start(tunnel: Tunnel): Promise<RunningTransfers> {
-    const transfers = new RunningTransfers(tunnel);
+  static async start(tunnel: TunnelFront, pace = usualPace): Promise<RunningTransfers> {
+    const transfers = new RunningTransfers(tunnel, pace);
     await transfers.progress();
     return transfers;
   }
@@ -92,7 +101,7 @@ export class RunningTransfers {
   async #download(): Promise<void> {
     let sent = "";
     const endpoint = await serve(async (socket) => {
-      sent = await sendUntilEnough(socket, 1, this.#enough.signal);
+      sent = await sendUntilEnough(socket, 1, { ...this.#pace, enough: this.#enough.signal });
       socket.end();
     });
     const connection = await openConnection(this.#tunnel, endpoint.address);
@@ -118,7 +127,7 @@ export class RunningTransfers {
     // Read, so that an early end of the connection is seen.
     connection.duplex.resume();
     try {
-      const sent = await sendUntilEnough(connection.duplex, 2, this.#enough.signal);
+      const sent = await sendUntilEnough(connection.duplex, 2, { ...this.#pace, enough: this.#enough.signal });
       connection.duplex.end();
       requireEqual("upload", await received, sent);
     } finally {
@@ -140,7 +149,11 @@ export class RunningTransfers {
 }
 
 /** Sends seeded bytes with a breath after each chunk, so that the machine has time for what runs beside. */
-async function sendUntilEnough(duplex: Duplex, seed: number, enough: AbortSignal): Promise<string> {
+async function sendUntilEnough(
+  duplex: Duplex,
+  seed: number,
+  { enough, leastBytes, breathMs }: TransferPace & { readonly enough: AbortSignal },
+): Promise<string> {
   const hash = createHash("sha256");
   let byteCount = 0;
   for (const chunk of seededBytes(seed, Number.POSITIVE_INFINITY)) {

@@ -25,6 +25,9 @@ export interface TunnelStart {
   readonly env?: Readonly<Record<string, string>>;
 }
 
+/** What of a tunnel its clients need. */
+export type TunnelFront = Pick<Tunnel, "server" | "kind" | "workspace" | "describe">;
+
 /** A server with its agents, each a process of its own, and the folder that they use. */
 export class Tunnel {
   readonly workspace: Workspace;

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { microTime } from "../../../shared/kubernetes/lease.ts";
-import { LeaseScene, leaseOf } from "../../support/lease-scene.ts";
+import { leaseOf } from "../../support/lease-fleet.ts";
+import { LeaseScene } from "../../support/lease-scene.ts";
 import { within } from "../../support/within.ts";
 
 let scene: LeaseScene;

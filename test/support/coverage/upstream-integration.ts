@@ -253,8 +253,8 @@ export const upstreamIntegration: readonly UpstreamFile[] = [
           "integration/leases/servers-come-and-go.test.ts": [
             "agents find the servers by their leases, one that leaves, one that dies and one that comes",
           ],
-          "interop/leases.test.ts": [
-            "servers of both kinds publish leases by which agents of both kinds find them all, and lose one that leaves",
+          "interop/kubernetes-leases.test.ts": [
+            "servers and agents find each other by leases, and nobody loses a connection when servers go and come and the API stands still",
           ],
         },
         note: "As processes, not in kind.",

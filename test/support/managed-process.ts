@@ -20,6 +20,12 @@ export interface Exit {
 const keptLines = 2_000;
 const stopWithinMs = 10_000;
 
+// If the test run itself ends early, its children go with it.
+const running = new Set<ManagedProcess>();
+process.on("exit", () => {
+  for (const child of running) child.killIfRunning();
+});
+
 /** A child process of a test. It lives until it exits or `stop()` is called. */
 export class ManagedProcess {
   readonly name: string;
@@ -29,10 +35,7 @@ export class ManagedProcess {
   readonly stderr: string[] = [];
   readonly #child: ChildProcessByStdio<Writable, Readable, Readable>;
   readonly #exit = new AbortController();
-  // If the test run itself ends early, its children go with it.
-  readonly #killWithTests = () => {
-    this.#child.kill("SIGKILL");
-  };
+  readonly #followers: ((line: string) => void)[] = [];
 
   constructor(name: string, command: Command) {
     this.name = name;
@@ -45,15 +48,16 @@ export class ManagedProcess {
     createInterface({ input: this.#child.stderr }).on("line", (line) => {
       this.stderr.push(line);
       if (this.stderr.length > keptLines) this.stderr.shift();
+      for (const follow of this.#followers) follow(line);
     });
     this.exited = once(this.#child, "close").then((exit) => {
       const [code, signal] = exit as [number | null, NodeJS.Signals | null];
-      process.off("exit", this.#killWithTests);
+      running.delete(this);
       this.#exit.abort(new Error(`${this.describe()}\nexited with ${signal ?? `code ${code}`}`));
       return { code, signal };
     });
     this.exited.catch((error) => this.#exit.abort(error));
-    process.on("exit", this.#killWithTests);
+    running.add(this);
   }
 
   get pid(): number {
@@ -74,14 +78,24 @@ export class ManagedProcess {
     return this.#exit.signal;
   }
 
+  /** Hands over the lines of standard error that are kept, and then each new one. */
+  follow(listener: (line: string) => void): void {
+    for (const line of this.stderr) listener(line);
+    this.#followers.push(listener);
+  }
+
   kill(signal: NodeJS.Signals): void {
     process.kill(this.pid, signal);
   }
 
-  /** Ends the process, whatever it is doing, and resolves when it is gone. Rejects if it outlives SIGKILL by 10 s. */
-  async stop(): Promise<void> {
+  killIfRunning(): void {
     // A process stopped by SIGSTOP dies by SIGKILL as well.
     this.#child.kill("SIGKILL");
+  }
+
+  /** Ends the process, whatever it is doing, and resolves when it is gone. Rejects if it outlives SIGKILL by 10 s. */
+  async stop(): Promise<void> {
+    this.killIfRunning();
     const late = AbortSignal.timeout(stopWithinMs);
     await Promise.race([this.exited, once(late, "abort").then(() => Promise.reject(new Error(`${this.name} stays`)))]);
   }

@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { type Endpoint, echoEndpoint, serve } from "../support/endpoints.ts";
@@ -13,6 +14,8 @@ import { SplitNetwork } from "./split-network.ts";
 /** Enough to fill every buffer on the way, so that whoever sends is waiting or about to. */
 const bulkUnderWayBytes = 8 * 1024 * 1024;
 const bulkWithinMs = 30_000;
+/** That what was sent is acknowledged, on a network that works. */
+const acknowledgedWithinMs = 5_000;
 
 export interface CutSceneStart {
   readonly server: Implementation;
@@ -62,7 +65,19 @@ export class CutScene {
     return this.#keep(await echoEndpoint(this.network.endpointHost));
   }
 
-  /** Resolves to the client's end of a connection that has carried bytes both ways and carries nothing now. */
+  /**
+   * Resolves when neither half has sent anything that the other has not acknowledged: TCP's own keepalive, which may notice a
+   * cut before we do, works in that state only.
+   */
+  async idle(): Promise<void> {
+    const halves = [this.tunnel.server, this.agent];
+    await until("everything sent is acknowledged", () => halves.every((half) => unacknowledgedBytes(half.pid) === 0), {
+      withinMs: acknowledgedWithinMs,
+      describe: () => this.tunnel.describe(),
+    });
+  }
+
+  /** Resolves to the client's end of a connection that has carried bytes both ways and carries nothing more. */
   async openIdle(echo: Endpoint): Promise<OpenConnection> {
     const connection = await openConnection(this.tunnel, echo.address);
     this.#connections.push(connection);
@@ -127,6 +142,14 @@ export class CutScene {
     this.#endpoints.push(endpoint);
     return endpoint;
   }
+}
+
+/** What the kernel has yet to send, and to send again, over all TCP connections in the namespace of this process. */
+function unacknowledgedBytes(pid: number): number {
+  const [, ...rows] = readFileSync(`/proc/${pid}/net/tcp`, "utf8").trim().split("\n");
+  // Number, local and remote address, state, then the queues as "sending:receiving". All hexadecimal. Source: proc_pid_net(5)
+  const queues = rows.map((row) => row.trim().split(/\s+/)[4]?.split(":")[0] ?? "0");
+  return queues.reduce((sum, queue) => sum + Number.parseInt(queue, 16), 0);
 }
 
 /** Resolves when the connection is closed, as its client sees it. */

@@ -18,6 +18,12 @@ interface Namespace {
   readonly gateway: string;
 }
 
+// If the test run itself ends early, its namespaces go with it.
+const present = new Set<string>();
+process.on("exit", () => {
+  for (const name of present) execFileSync("ip", ["netns", "delete", name]);
+});
+
 /**
  * Two network namespaces joined by a wire: one for a server, one for agents. A cut wire loses packets, as a failing network
  * does: no FIN, no RST, no ICMP. The tests reach either namespace on a way of its own, which is never cut.
@@ -29,9 +35,6 @@ export class SplitNetwork {
   readonly endpointHost: string;
   readonly #server: Namespace;
   readonly #agent: Namespace;
-  readonly #removeAtExit = () => {
-    for (const { name } of [this.#server, this.#agent]) execFileSync("ip", ["netns", "delete", name]);
-  };
 
   private constructor(server: Namespace, agent: Namespace) {
     this.#server = server;
@@ -39,7 +42,6 @@ export class SplitNetwork {
     this.server = placeIn(server, wire.server);
     this.agent = placeIn(agent, wire.agent);
     this.endpointHost = agent.gateway;
-    process.on("exit", this.#removeAtExit);
   }
 
   /** Needs root. Leaves nothing behind if it fails. */
@@ -48,6 +50,7 @@ export class SplitNetwork {
     const server = namespace(pair, "server", 0);
     const agent = namespace(pair, "agent", 4);
     await run("ip", "netns", "add", agent.name);
+    for (const { name } of [server, agent]) present.add(name);
     const network = new SplitNetwork(server, agent);
     try {
       await network.#connect();
@@ -104,8 +107,8 @@ export class SplitNetwork {
 
   /** Its processes have ended before. */
   async remove(): Promise<void> {
-    process.off("exit", this.#removeAtExit);
     for (const { name, device } of [this.#server, this.#agent]) {
+      present.delete(name);
       await run("ip", "netns", "delete", name);
       // A namespace that is held a moment longer, by a process that is just ending, would keep its devices until then.
       await run("ip", "link", "delete", device).catch(() => {});

@@ -1,8 +1,9 @@
 import { defineConfig } from "vitest/config";
 
-/** One project per test folder; `npm run test:<project>` runs one of them. */
-const project = (name: string, testTimeoutMs: number) => ({
+/** One project per test folder; `npm run test:<project>` runs one of them. `concurrency` is that of tests that mostly wait. */
+const project = (name: string, testTimeoutMs: number, concurrency = 5) => ({
   test: {
+    maxConcurrency: concurrency,
     name,
     include: [`test/${name}/**/*.test.ts`],
     testTimeout: testTimeoutMs,
@@ -19,8 +20,8 @@ export default defineConfig({
       project("conformance", 60_000),
       project("integration", 60_000),
       project("interop", 600_000),
-      project("netns", 240_000),
-      project("soak", 1_200_000),
+      project("netns", 240_000, 8),
+      project("soak", 1_200_000, 16),
     ],
   },
 });

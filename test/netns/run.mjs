@@ -31,8 +31,7 @@ async function runTests(given) {
   // Named namespaces are files here; in this mount they are nobody else's, and go with it.
   mkdirSync("/run/netns", { recursive: true });
   await run("mount", "-t", "tmpfs", "tmpfs", "/run/netns");
-  // They wait, for the most part, so that many go well beside each other.
-  const args = ["vitest", "run", "--project", "netns", "--maxConcurrency=8", ...given];
+  const args = ["vitest", "run", "--project", "netns", ...given];
   const { filter, options } = parseCLI(args);
   const vitest = await startVitest("test", filter, options);
   await vitest.close();

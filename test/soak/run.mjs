@@ -1,6 +1,6 @@
 // Runs the long tests from a built tree: `node test/soak/run.mjs [--short] [vitest arguments]`. In full, which is the default, it
-// also runs those of test/netns in full and writes what came out into docs/soak.md. Needs Go, and in full what test/netns needs;
-// where that is missing it says so in one line and exits with 77, which means skipped, never passed.
+// also runs those of other folders that have a short form, and writes what came out into docs/soak.md. Needs Go, and in full what
+// test/netns needs; where that is missing it says so in one line and exits with 77, which means skipped, never passed.
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { parseCLI, startVitest } from "vitest/node";
@@ -17,11 +17,14 @@ try {
 }
 if (!short) process.env.HAWSER_SOAK = "1";
 
-// A name given on the command line may be that of a file in one of the two folders only.
+// Elsewhere, but for test/netns, which enters a network of its own. In their short form they run with their folder.
+const elsewhere = ["test/interop/kubernetes-leases.test.ts"];
+const projects = ["soak", ...(short ? [] : ["interop"])].flatMap((name) => ["--project", name]);
+// A name given on the command line may be that of a file in one folder only.
 const reporters = short ? [] : ["--reporter=default", "--reporter=./test/soak/page-reporter.ts", "--passWithNoTests"];
-const args = ["vitest", "run", "--project", "soak", ...reporters, ...given];
-const { filter, options } = parseCLI(args);
-const vitest = await startVitest("test", filter, options);
+const { filter, options } = parseCLI(["vitest", "run", ...projects, "--no-file-parallelism", ...reporters, ...given]);
+const files = filter.length > 0 ? filter : ["test/soak/", ...(short ? [] : elsewhere)];
+const vitest = await startVitest("test", files, options);
 await vitest.close();
 if (!short) {
   const netns = fileURLToPath(new URL("../netns/run.mjs", import.meta.url));

@@ -66,15 +66,17 @@ describe("own-node with certificates", () => {
     ["default-route=true", "agent identifier default-route: "],
   ])("refuses a node that claims %j, names the claim, and closes its connection", async (identifiers, text) => {
     const { server } = tunnel;
-    const refused = async () =>
-      (await server.metrics()).sum("hawser_server_refused_total", { limit: "identifiers" }) ?? 0;
-    const before = await refused();
+    const refused = async (limit: string) =>
+      (await server.metrics()).sum("hawser_server_refused_total", { limit }) ?? 0;
+    const before = await refused("identifiers");
     const { session, stream } = await call(identifiers, { commonName: "node-1", names: ["node-1", "10.0.0.1"] });
     const { status, message } = await stream.ended;
     expect({ status, message }).toEqual({ status: permissionDenied, message: expect.stringContaining(text) });
     expect(message).toContain("--agent-identifier-policy=own-node");
     await session.closed;
-    expect(await refused()).toBe(before + 1);
+    expect(await refused("identifiers")).toBe(before + 1);
+    // Not only when the time of a connection without an agent is over.
+    expect(await refused("admission_time")).toBe(0);
     expect(await destHosts()).toBe(0);
     const line = await until(
       "a line about the refusal",

@@ -25,7 +25,6 @@ const order = [
   "kubernetes",
   "kubernetes-tokens",
   "kubernetes-leases",
-  "kubernetes-manifests",
   "hawser",
   "mixed",
   "reference",

@@ -1,11 +1,12 @@
 // Runs tests in network namespaces from a built tree: `node test/netns/run.mjs [vitest arguments]`. Needs Linux, root, iproute2,
-// iptables, and Go for the reference's halves. Where one is missing it says so in one line and exits with 77, which means
+// iptables, and Go for the reference's halves and kube-apiserver. Where one is missing it says so in one line and exits with 77, which means
 // skipped, never passed. All of it happens in a network of its own, which is gone with this process.
 import { spawn } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseCLI, startVitest } from "vitest/node";
 import { requireNetworkTools, run } from "../../dist/test/netns/tools.js";
+import { buildEtcd, buildKubeApi } from "../../dist/test/support/kube-api-processes.js";
 import { buildReference } from "../../dist/test/support/processes.js";
 
 const [first, ...rest] = process.argv.slice(2);
@@ -17,6 +18,8 @@ async function enterNetwork(given) {
     await requireNetworkTools();
     // Out here, because modules may have to be fetched.
     for (const half of ["server", "agent"]) await buildReference("reference-v0.36.0", half);
+    await buildEtcd();
+    await buildKubeApi();
   } catch (error) {
     if (error.code !== "go_missing" && error.code !== "network_tools_missing") throw error;
     process.stderr.write(`SKIPPED: the tests in network namespaces did not run: ${error.message}\n`);

@@ -9,10 +9,19 @@ const rbac = "/apis/rbac.authorization.k8s.io/v1";
 const leaseRules = (verbs: readonly string[]) => [{ apiGroups: ["coordination.k8s.io"], resources: ["leases"], verbs }];
 
 /** Lets the server's user review tokens, as the reference's manifests do. */
-export async function allowTokenReviews(api: KubeApi, user: string): Promise<void> {
+export function allowTokenReviews(api: KubeApi, user: string): Promise<void> {
+  return bindClusterRole(api, user, "system:auth-delegator");
+}
+
+/** What kubeadm's admin.conf is for. */
+export function allowEverything(api: KubeApi, user: string): Promise<void> {
+  return bindClusterRole(api, user, "cluster-admin");
+}
+
+async function bindClusterRole(api: KubeApi, user: string, role: string): Promise<void> {
   await api.ensure(`${rbac}/clusterrolebindings`, {
     metadata: { name: user },
-    roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: "system:auth-delegator" },
+    roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: role },
     subjects: [{ apiGroup: "rbac.authorization.k8s.io", kind: "User", name: user }],
   });
 }

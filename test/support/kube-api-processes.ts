@@ -10,6 +10,7 @@ const host = "127.0.0.1";
 /** Where a kube-apiserver serves, and the files that it is started with. All belong to the workspace. */
 export interface KubeApiSetting {
   readonly url: string;
+  readonly address: string | undefined;
   readonly port: number;
   readonly etcdUrl: string;
   /** Vouches for the API itself and for users with a certificate. */
@@ -23,6 +24,8 @@ export interface KubeApiSetting {
 }
 
 export interface KubeApiOptions {
+  /** One at which it is to be reached besides 127.0.0.1. It then listens at every address that there is. */
+  readonly address?: string;
   /** A free one if left out. */
   readonly port?: number;
   /** Names in its certificate besides localhost and its address. */
@@ -55,6 +58,7 @@ export function writeKubeApiSetting(
   const users = Object.entries(options.staticTokens ?? {}).map(([token, user]) => `${token},${user},${user}\n`);
   return {
     url: `https://${host}:${ports.api}`,
+    address: options.address,
     port: ports.api,
     etcdUrl: `http://${host}:${ports.etcd}`,
     ca,
@@ -113,7 +117,9 @@ export async function spawnKubeApi(workspace: Workspace, setting: KubeApiSetting
     file,
     args: [
       `--etcd-servers=${setting.etcdUrl}`,
-      `--bind-address=${host}`,
+      ...(setting.address === undefined
+        ? [`--bind-address=${host}`]
+        : ["--bind-address=0.0.0.0", `--advertise-address=${setting.address}`]),
       `--secure-port=${setting.port}`,
       `--cert-dir=${certDir}`,
       `--tls-cert-file=${setting.serving.cert}`,

@@ -1,4 +1,5 @@
 import type { FrontendKind } from "../support/processes.ts";
+import { controlPlaneAddress, nodeAddress } from "./node-namespace.ts";
 
 /** The arguments with which the reference's own manifests start both halves. */
 export interface ManifestArguments {
@@ -7,15 +8,16 @@ export interface ManifestArguments {
   readonly protocol: FrontendKind["protocol"];
   readonly socket: string;
   readonly server: readonly string[];
-  readonly serverHealthPort: number;
   readonly agent: readonly string[];
 }
 
 // What follows is quoted, with what kubelet or envsubst would put in its place already there: $(HOST_IP) and ${CLUSTER_IP}. A
 // ${HOST_IP} stays: nothing expands it, and so it reaches the agent.
-const hostIp = "127.0.0.1";
-/** Also an address of the namespace in which the processes run. */
-export const clusterIp = "10.96.0.10";
+const hostIp = nodeAddress;
+// biome-ignore lint/suspicious/noTemplateCurlyInString: quoted as it stands.
+const unexpanded = "--agent-identifiers=ipv4=${HOST_IP}";
+
+const clusterIp = controlPlaneAddress;
 
 const kindSocket = "/etc/kubernetes/konnectivity-server/konnectivity-server.socket";
 
@@ -51,7 +53,7 @@ const tokenPath = "--service-account-token-path=/var/run/secrets/tokens/konnecti
 function e2e(
   file: string,
   mode: string,
-  counting: { readonly server: string; readonly agent: readonly string[] },
+  counting: { readonly server: (admin: string) => readonly string[]; readonly agent: readonly string[] },
 ): ManifestArguments {
   return {
     source: `e2e/${file}, mode ${mode}`,
@@ -72,12 +74,9 @@ function e2e(
       "--agent-namespace=kube-system",
       "--agent-service-account=konnectivity-agent",
       "--authentication-audience=system:konnectivity-server",
-      ...(counting.server.startsWith("--enable") ? [counting.server] : []),
-      "--admin-bind-address=",
-      ...(counting.server.startsWith("--enable") ? [] : [counting.server]),
+      ...counting.server("--admin-bind-address="),
       `--mode=${mode}`,
     ],
-    serverHealthPort: 8092,
     agent: [
       ...agentBeginning,
       "--sync-interval=1s",
@@ -86,14 +85,17 @@ function e2e(
       "--probe-interval=1s",
       tokenPath,
       ...counting.agent,
-      "--agent-identifiers=ipv4=${HOST_IP}",
+      unexpanded,
       "--admin-bind-address=",
     ],
   };
 }
 
-const staticCount = { server: "--server-count=1", agent: [] };
-const leaseCount = { server: "--enable-lease-controller", agent: ["--count-server-leases"] };
+const staticCount = { server: (admin: string) => [admin, "--server-count=1"], agent: [] };
+const leaseCount = {
+  server: (admin: string) => ["--enable-lease-controller", admin],
+  agent: ["--count-server-leases"],
+};
 
 export const manifestArguments: readonly ManifestArguments[] = [
   {
@@ -101,7 +103,6 @@ export const manifestArguments: readonly ManifestArguments[] = [
     protocol: "grpc",
     socket: kindSocket,
     server: kindServer,
-    serverHealthPort: 8092,
     agent: [
       ...agentBeginning,
       "--sync-interval=5s",
@@ -116,7 +117,6 @@ export const manifestArguments: readonly ManifestArguments[] = [
     protocol: "grpc",
     socket: kindSocket,
     server: [...kindServer, "--enable-lease-controller"],
-    serverHealthPort: 8092,
     agent: [
       ...agentBeginning,
       "--sync-interval=5s",
@@ -124,7 +124,7 @@ export const manifestArguments: readonly ManifestArguments[] = [
       "--sync-forever",
       "--probe-interval=5s",
       tokenPath,
-      "--agent-identifiers=ipv4=${HOST_IP}",
+      unexpanded,
       "--count-server-leases",
     ],
   },
@@ -154,7 +154,6 @@ export const manifestArguments: readonly ManifestArguments[] = [
       "--kubeconfig=/etc/srv/kubernetes/konnectivity-server/kubeconfig",
       "--authentication-audience=system:konnectivity-server",
     ],
-    serverHealthPort: 8092,
     agent: [
       "--logtostderr=true",
       "--ca-cert=/var/run/secrets/kubernetes.io/serviceaccount/ca.crt",

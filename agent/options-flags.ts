@@ -43,8 +43,11 @@ export const agentFlags = {
     type: "duration",
     default: "1h",
     group: server,
-    help: "How long a server's connection may be silent before it is pinged; at least 10s.",
-    status: works,
+    help: "How long a server's connection may be silent before it is pinged.",
+    status: {
+      kind: "no-op",
+      reason: "a server is pinged after 31s of silence, which is as often as the reference's server allows",
+    },
   },
 
   "agent-id": {
@@ -99,7 +102,7 @@ export const agentFlags = {
     default: "1s",
     group: linking,
     help: "How often to check that links are alive.",
-    status: works,
+    status: { kind: "no-op", reason: "the end of a link is an event, and nothing has to look for it" },
   },
   "sync-forever": {
     type: "bool",

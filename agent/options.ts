@@ -53,8 +53,6 @@ export interface AgentOptions {
   readonly profiling: boolean;
   readonly syncIntervalMs: number;
   readonly syncIntervalCapMs: number;
-  readonly probeIntervalMs: number;
-  readonly keepaliveMs: number;
   readonly halfCloseTimeoutMs: number;
   readonly syncForever: boolean;
   readonly serverCountSource: ServerCountSource;
@@ -71,8 +69,6 @@ export interface AgentOptions {
 
 export type AgentCommand = ProgramCommand<AgentOptions>;
 
-/** grpc-go raises shorter intervals of a client to this. Source: the reference. */
-const minKeepaliveMs = 10_000;
 const alpnNameMaxBytes = 255;
 /**
  * The reference speaks plain HTTP with the proxy also where its URL begins with https, and takes 443 where the port is left out.
@@ -136,8 +132,6 @@ function toOptions(values: AgentFlagValues, env: NodeJS.ProcessEnv, notices: rea
     profiling: values["enable-profiling"],
     syncIntervalMs: toTimerMs(values["sync-interval"]),
     syncIntervalCapMs: toTimerMs(values["sync-interval-cap"]),
-    probeIntervalMs: toTimerMs(values["probe-interval"]),
-    keepaliveMs: Math.max(toTimerMs(values["keepalive-time"]), minKeepaliveMs),
     halfCloseTimeoutMs: toTimerMs(values["half-close-timeout"]),
     syncForever: values["sync-forever"],
     serverCountSource: values["server-count-source"] === "max" ? "max" : "default",

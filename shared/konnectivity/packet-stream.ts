@@ -1,7 +1,7 @@
 import { ProxyError } from "../errors.ts";
 import type { GrpcCode, GrpcStatus } from "../grpc/status.ts";
 import type { GrpcStream } from "../grpc/stream.ts";
-import { decodePacket, encodePacket, type KnownPacket, type Packet, PacketError } from "./packet.ts";
+import { decodePacket, encodePacket, type KnownPacket, type Packet, WireError } from "./packet.ts";
 
 /** Told of every packet, for the reference's packet counters. `packetType` is the wire's name, or the number of an unknown type. */
 export interface PacketMeter {
@@ -17,7 +17,7 @@ export interface PacketReceiver {
   /** The peer half-closed. */
   onEnd(): void;
   /** A message that is no valid packet came; none follows. The owner ends the stream. */
-  onBroken(error: PacketError): void;
+  onBroken(error: WireError): void;
   /** The peer has long stopped reading what it is sent. Called once; the owner ends the stream. */
   onOverload(error: ProxyError): void;
   /** The last callback. */
@@ -116,7 +116,7 @@ export class PacketStream {
     try {
       packet = decodePacket(message);
     } catch (error) {
-      if (!(error instanceof PacketError)) throw error;
+      if (!(error instanceof WireError)) throw error;
       this.#broken = true;
       this.#meter.receiveFailed();
       receiver.onBroken(error);

@@ -1,6 +1,6 @@
-import { int64Size, PacketError, varintSize, WireReader, WireWriter } from "./packet-wire.ts";
+import { int64Size, varintSize, WireError, WireReader, WireWriter } from "../protobuf/wire.ts";
 
-export { PacketError } from "./packet-wire.ts";
+export { WireError } from "../protobuf/wire.ts";
 
 /** The packet types and their numbers on the wire. Source: proto/konnectivity.proto. */
 export const packetNumbers = {
@@ -74,7 +74,7 @@ const noFields: Fields = { protocol: "", address: "", random: 0n, connectId: 0n,
  * Decodes one message as proto3 does: of a repeated field the last value counts, of different payloads the last one, and
  * pieces of the same payload are merged; unknown fields are passed over.
  * `data` is a view into `message`: it lives as long as that and must be copied if it is held for long.
- * Throws PacketError, and nothing else: for broken protobuf, a known field of another wire type than its own, a group, a
+ * Throws WireError, and nothing else: for broken protobuf, a known field of another wire type than its own, a group, a
  * dial's `protocol` or `address` over its limit, and a payload that is missing or is not the type's. Error texts come as they
  * were sent, of any length; `cleanErrorText` makes them fit for use. Source: proto/PROTOCOL.md#packets
  */
@@ -131,9 +131,7 @@ function packetOf(number: number, payload: PacketType | undefined, fields: Field
   const type = typesByNumber[number];
   if (type === undefined) return { type: "UNKNOWN", number };
   if (payload !== type) {
-    throw new PacketError(
-      payload ? `${type} packet carries the payload of ${payload}` : `${type} packet has no payload`,
-    );
+    throw new WireError(payload ? `${type} packet carries the payload of ${payload}` : `${type} packet has no payload`);
   }
   const { protocol, address, random, connectId, error, data } = fields;
   switch (type) {
@@ -157,7 +155,7 @@ function packetOf(number: number, payload: PacketType | undefined, fields: Field
 /**
  * Encodes one packet into the pieces of a message, for `GrpcStream.send`. DATA becomes a head and `data` itself, which is not
  * copied; any other packet is one piece. The payload is always there, also where it is empty: Go peers crash without it.
- * Throws PacketError if an id does not fit into 64 bits, or a `protocol` or `address` is over its limit, since the peer
+ * Throws WireError if an id does not fit into 64 bits, or a `protocol` or `address` is over its limit, since the peer
  * would end the whole stream for it.
  */
 export function encodePacket(packet: KnownPacket): readonly Uint8Array[] {
@@ -168,7 +166,7 @@ export function encodePacket(packet: KnownPacket): readonly Uint8Array[] {
   const inner = payloadSize(layout, fields);
   const outer = (number === 0 ? 0 : 2) + 1 + varintSize(inner) + inner;
   const writer = new WireWriter(outer - (data?.length ?? 0));
-  if (number !== 0) writer.enumNumber(typeField, number);
+  if (number !== 0) writer.number(typeField, number);
   writer.lengthOf(field, inner);
   writePayload(writer, layout, fields);
   return data ? [writer.buffer, data] : [writer.buffer];
@@ -199,7 +197,7 @@ function payloadSize(layout: Layout, fields: SomeFields): number {
 function stringSize(name: keyof Fields, value: string): number {
   const size = Buffer.byteLength(value);
   const allowed = name === "address" ? addressMaxBytes : name === "protocol" ? protocolMaxBytes : size;
-  if (size > allowed) throw new PacketError(`packet has a ${name} of ${size} bytes where ${allowed} are allowed`);
+  if (size > allowed) throw new WireError(`packet has a ${name} of ${size} bytes where ${allowed} are allowed`);
   return size;
 }
 

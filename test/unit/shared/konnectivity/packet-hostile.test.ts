@@ -5,7 +5,7 @@ import {
   encodePacket,
   type KnownPacket,
   type Packet,
-  PacketError,
+  WireError,
 } from "../../../../shared/konnectivity/packet.ts";
 
 /** Marsaglia's xorshift of 32 bits: the same inputs in every run. */
@@ -80,7 +80,7 @@ function outcome(message: Buffer): Packet | "refused" {
   try {
     return decodePacket(message);
   } catch (error) {
-    if (error instanceof PacketError) return "refused";
+    if (error instanceof WireError) return "refused";
     throw new Error(`decoding ${message.toString("hex")} threw`, { cause: error });
   }
 }
@@ -95,7 +95,7 @@ afterAll(() => {
 });
 
 describe("decodePacket on hostile input", () => {
-  it("gives a packet or a PacketError for a million random and mutated inputs", () => {
+  it("gives a packet or a WireError for a million random and mutated inputs", () => {
     const random = new Random(0x5eed);
     const counts = { refused: 0, unknown: 0, known: 0 };
     for (let round = 0; round < 1_000_000; round++) {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { ProxyError } from "../../../../shared/errors.ts";
 import { GrpcCode } from "../../../../shared/grpc/status.ts";
-import type { Packet, PacketError } from "../../../../shared/konnectivity/packet.ts";
+import type { Packet, WireError } from "../../../../shared/konnectivity/packet.ts";
 import { PacketStream } from "../../../../shared/konnectivity/packet-stream.ts";
 import { FakeGrpcStream } from "../../../support/fake-grpc-stream.ts";
 import { turn } from "../../../support/turn.ts";
@@ -24,7 +24,7 @@ function started() {
   packets.start({
     onPacket: (packet) => events.push(packet),
     onEnd: () => events.push("end"),
-    onBroken: (error: PacketError) => events.push(`broken: ${error.message}`),
+    onBroken: (error: WireError) => events.push(`broken: ${error.message}`),
     onOverload: (error: ProxyError) => events.push(`overload: ${error.code}`),
     onClose: (status) => events.push(`close ${status.code}`),
   });

@@ -5,8 +5,8 @@ import {
   encodePacket,
   type KnownPacket,
   type Packet,
-  PacketError,
   protocolMaxBytes,
+  WireError,
 } from "../../../../shared/konnectivity/packet.ts";
 
 const hex = (text: string) => Buffer.from(text.replaceAll(" ", ""), "hex");
@@ -58,7 +58,7 @@ describe("encodePacket", () => {
     ["an address over its limit", { type: "DIAL_REQ", protocol: "tcp", address: "ü".repeat(513), random: 1n }],
     ["a protocol over its limit", { type: "DIAL_REQ", protocol: "x".repeat(33), address: "", random: 1n }],
   ])("refuses %s", (_, packet) => {
-    expect(() => encodePacket(packet)).toThrow(PacketError);
+    expect(() => encodePacket(packet)).toThrow(WireError);
   });
 });
 
@@ -119,7 +119,7 @@ describe("decodePacket", () => {
     ["UTF-8 of a lone surrogate", "08 03 32 05 0a 03 ed a0 80", "invalid UTF-8"],
     ["invalid UTF-8 in a payload that a later one replaces", "08 06 32 03 0a 01 ff 42 00", "invalid UTF-8"],
   ])("refuses %s", (_, bytes, message) => {
-    expect(() => decodePacket(hex(bytes))).toThrow(PacketError);
+    expect(() => decodePacket(hex(bytes))).toThrow(WireError);
     expect(() => decodePacket(hex(bytes))).toThrow(message);
   });
 

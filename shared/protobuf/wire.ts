@@ -1,8 +1,8 @@
 import { isUtf8 } from "node:buffer";
 import { ProxyError } from "../errors.ts";
 
-/** A packet that breaks the wire's rules. Its message names the rule and never quotes the peer's bytes. */
-export class PacketError extends ProxyError {
+/** A message that breaks the wire's rules. Its message names the rule and never quotes the peer's bytes. */
+export class WireError extends ProxyError {
   constructor(message: string) {
     super("protocol", message);
   }
@@ -14,7 +14,7 @@ export const WireType = { VARINT: 0, FIXED64: 1, BYTES: 2, FIXED32: 5 } as const
 /**
  * Reads protobuf fields from one message. It copies nothing and never reads past `end`.
  * A varint is kept as two unsigned halves of 32 bits, since most of them fit into the lower one and need no BigInt then.
- * Every method throws PacketError, and nothing else, on bytes that break the wire's rules.
+ * Every method throws WireError, and nothing else, on bytes that break the wire's rules.
  */
 export class WireReader {
   position = 0;
@@ -38,7 +38,7 @@ export class WireReader {
     this.#varint();
     this.field = this.#low >>> 3;
     this.#wireType = this.#low & 7;
-    if (this.#high !== 0 || this.field === 0) throw new PacketError("packet has an invalid field number");
+    if (this.#high !== 0 || this.field === 0) throw new WireError("message has an invalid field number");
     return true;
   }
 
@@ -47,6 +47,13 @@ export class WireReader {
     this.#expect(WireType.VARINT);
     this.#varint();
     return this.#low | 0;
+  }
+
+  /** Any uint32; protobuf cuts longer numbers to their lower 32 bits. */
+  uint32(): number {
+    this.#expect(WireType.VARINT);
+    this.#varint();
+    return this.#low >>> 0;
   }
 
   /** An int64 of either sign; the wire carries its two's complement. */
@@ -67,12 +74,11 @@ export class WireReader {
   string(maxBytes: number): string {
     const start = this.#skipLength();
     const length = this.position - start;
-    if (length > maxBytes)
-      throw new PacketError(`packet has a string of ${length} bytes where ${maxBytes} are allowed`);
+    if (length > maxBytes) throw new WireError(`message has a string of ${length} bytes where ${maxBytes} are allowed`);
     // Without a view for the usual short ASCII, which a flood of tiny fields would otherwise allocate by the million.
     for (let index = start; index < this.position; index++) {
       if ((this.#bytes[index] ?? 0) < 0x80) continue;
-      if (!isUtf8(this.#bytes.subarray(start, this.position))) throw new PacketError("packet has invalid UTF-8");
+      if (!isUtf8(this.#bytes.subarray(start, this.position))) throw new WireError("message has invalid UTF-8");
       return this.#bytes.toString("utf8", start, this.position);
     }
     return this.#bytes.toString("latin1", start, this.position);
@@ -107,17 +113,17 @@ export class WireReader {
         this.#advance(4);
         return;
       default:
-        throw new PacketError(`packet has a field of wire type ${this.#wireType}`);
+        throw new WireError(`message has a field of wire type ${this.#wireType}`);
     }
   }
 
   #expect(wireType: number): void {
     if (this.#wireType === wireType) return;
-    throw new PacketError(`packet has field ${this.field} as wire type ${this.#wireType} instead of ${wireType}`);
+    throw new WireError(`message has field ${this.field} as wire type ${this.#wireType} instead of ${wireType}`);
   }
 
   #advance(count: number): void {
-    if (count > this.end - this.position) throw new PacketError("packet is cut short");
+    if (count > this.end - this.position) throw new WireError("message is cut short");
     this.position += count;
   }
 
@@ -131,7 +137,7 @@ export class WireReader {
   }
 
   #byte(): number {
-    if (this.position === this.end) throw new PacketError("packet is cut short");
+    if (this.position === this.end) throw new WireError("message is cut short");
     return this.#bytes[this.position++] ?? 0;
   }
 
@@ -153,7 +159,7 @@ export class WireReader {
     for (let shift = 3; byte >= 0x80; shift += 7) {
       byte = this.#byte();
       // Ten bytes hold 70 bits: of the tenth (shift 31) only the lowest one belongs to the number.
-      if (shift === 31 && byte > 1) throw new PacketError("packet has a number of more than 64 bits");
+      if (shift === 31 && byte > 1) throw new WireError("message has a number of more than 64 bits");
       high |= (byte & 0x7f) << shift;
     }
     this.#high = high >>> 0;
@@ -168,10 +174,10 @@ export function varintSize(value: number): number {
   return value < 0x1000_0000 ? 4 : 5;
 }
 
-/** Bytes that `value` takes as an int64; ten if it is negative. Throws PacketError if it does not fit into 64 bits. */
+/** Bytes that `value` takes as an int64; ten if it is negative. Throws WireError if it does not fit into 64 bits. */
 export function int64Size(value: bigint): number {
   if (value >= 0n && value <= 0xffff_ffffn) return varintSize(Number(value));
-  if (BigInt.asIntN(64, value) !== value) throw new PacketError("packet has a number of more than 64 bits");
+  if (BigInt.asIntN(64, value) !== value) throw new WireError("message has a number of more than 64 bits");
   return value < 0n ? 10 : Math.ceil((64 - Math.clz32(Number(value >> 32n))) / 7);
 }
 
@@ -184,7 +190,8 @@ export class WireWriter {
     this.buffer = Buffer.allocUnsafe(size);
   }
 
-  enumNumber(field: number, value: number): void {
+  /** An enum's number or a uint32. */
+  number(field: number, value: number): void {
     this.#tag(field, WireType.VARINT);
     this.#varint(value);
   }
@@ -204,6 +211,12 @@ export class WireWriter {
   lengthOf(field: number, length: number): void {
     this.#tag(field, WireType.BYTES);
     this.#varint(length);
+  }
+
+  bytes(field: number, value: Uint8Array): void {
+    this.lengthOf(field, value.length);
+    this.buffer.set(value, this.#position);
+    this.#position += value.length;
   }
 
   string(field: number, value: string): void {

@@ -39,6 +39,15 @@ export const agentFlags = {
     help: "Protocols to offer by ALPN before h2, for a load balancer that goes by them.",
     status: works,
   },
+  "link-protocol": {
+    type: "string",
+    default: "auto",
+    group: server,
+    help:
+      "How to speak with servers: auto uses Hawser's own link where the server has it, konnectivity always the reference's, " +
+      "on which one connection can hold up others.",
+    status: works,
+  },
   "keepalive-time": {
     type: "duration",
     default: "1h",

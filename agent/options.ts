@@ -24,11 +24,16 @@ import { toTimerMs } from "../shared/options/go-duration.ts";
 import { parseFlags } from "../shared/options/pflag.ts";
 import { flagValuesOf, noticesOf } from "../shared/options/standing.ts";
 import { usageText } from "../shared/options/usage.ts";
+import { goQuote } from "../shared/options/value-error.ts";
 import type { ProgramCommand } from "../shared/program.ts";
 import type { LeaseCounterOptions } from "./links/lease-counter.ts";
 import type { ServerCountSource } from "./links/server-count.ts";
 import { agentFlags } from "./options-flags.ts";
 import { type AgentFlagValues, validateAgentFlags } from "./options-validate.ts";
+
+const linkProtocols = ["auto", "konnectivity"] as const;
+/** Which kinds of link to ask a server for. */
+export type LinkProtocol = (typeof linkProtocols)[number];
 
 /** What an agent runs with. Every duration fits Node's timers. */
 export interface AgentOptions {
@@ -46,6 +51,7 @@ export interface AgentOptions {
     readonly keyPair: KeyPairFiles | undefined;
     /** In the order to offer them; holds h2. */
     readonly alpn: readonly string[];
+    readonly linkProtocol: LinkProtocol;
   };
   readonly health: ListenAddress;
   readonly admin: ListenAddress;
@@ -111,12 +117,21 @@ function validateOwnRules(values: AgentFlagValues): void {
   }
   requireHeaderText("agent-id", values["agent-id"], idMaxBytes);
   requireHeaderText("agent-identifiers", values["agent-identifiers"], identifiersMaxBytes);
+  readLinkProtocol(values["link-protocol"]);
   for (const protocol of values["alpn-proto"]) {
     const bytes = Buffer.byteLength(protocol);
     if (bytes === 0 || bytes > alpnNameMaxBytes) {
       throw new UsageError(`--alpn-proto: a protocol's name has 1 to ${alpnNameMaxBytes} bytes, got ${bytes}`);
     }
   }
+}
+
+/** Throws UsageError for an unknown one. */
+function readLinkProtocol(text: string): LinkProtocol {
+  const protocol = linkProtocols.find((name) => name === text);
+  if (protocol === undefined)
+    throw new UsageError(`--link-protocol must be one of 'auto', 'konnectivity', got ${goQuote(text)}`);
+  return protocol;
 }
 
 function toOptions(values: AgentFlagValues, env: NodeJS.ProcessEnv, notices: readonly string[]): AgentOptions {
@@ -161,6 +176,7 @@ function serverOptions(values: AgentFlagValues, proxies: ProxyEnvironment): Agen
     caFile: values["ca-cert"],
     keyPair: values["agent-cert"] === "" ? undefined : { certFile: values["agent-cert"], keyFile: values["agent-key"] },
     alpn: extraProtocols.includes("h2") ? extraProtocols : [...extraProtocols, "h2"],
+    linkProtocol: readLinkProtocol(values["link-protocol"]),
   };
 }
 

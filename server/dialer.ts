@@ -107,7 +107,7 @@ export class Dialer {
     metrics.pendingDials.inc();
     let connection: { readonly link: AgentLink; readonly agentEnd: LinkedConnection };
     try {
-      connection = await this.#connect(request, signal);
+      connection = await this.#connect(request, signal, startedAt + this.#options.dialTimeoutMs);
       if (signal.aborted) {
         connection.agentEnd.duplex.destroy(signal.reason);
         throw signal.reason;
@@ -129,16 +129,21 @@ export class Dialer {
   }
 
   /** One attempt, and one more on another agent if the first was lost before anything can have moved. */
-  async #connect(request: DialRequest, signal: AbortSignal): Promise<{ link: AgentLink; agentEnd: LinkedConnection }> {
+  async #connect(
+    { id, target }: DialRequest,
+    signal: AbortSignal,
+    deadlineAt: number,
+  ): Promise<{ link: AgentLink; agentEnd: LinkedConnection }> {
     if (!this.#accepting) throw new ProxyError("shutdown", "the proxy server is shutting down");
     const tried = new Set<AgentLink>();
     let failure: ProxyError | undefined;
     while (tried.size < 2) {
-      const link = this.#deps.registry.choose(request.target.address, tried);
+      const link = this.#deps.registry.choose(target.address, tried);
       if (link === undefined) throw failure ?? new ProxyError("no_agent", "No agent available");
       tried.add(link);
       try {
-        return { link, agentEnd: await link.dial({ id: request.id, target: request.target }, { signal }) };
+        const remainingMs = Math.max(1, Math.ceil(deadlineAt - this.#deps.clock.now()));
+        return { link, agentEnd: await link.dial({ id, target, remainingMs }, { signal }) };
       } catch (error) {
         failure = ProxyError.from(error);
         if (failure.code !== "agent_lost" || signal.aborted) throw failure;

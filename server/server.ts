@@ -81,8 +81,8 @@ export class ProxyServer {
   }
 
   /**
-   * Takes nothing new, lets connections finish within the grace, then ends what is left. Agents are told last, since a
-   * reference agent drops all its connections when it is told. `hurry` cuts the grace short.
+   * Takes nothing new, lets connections finish within the grace, then ends what is left. Hawser's agents are asked at
+   * once to link elsewhere; others are told last, since a reference agent drops all its connections when it is told. `hurry` cuts the grace short.
    */
   stop(options: { readonly hurry: AbortSignal }): Promise<void> {
     this.#stopped ??= this.#stop(options.hurry);
@@ -94,6 +94,7 @@ export class ProxyServer {
     // From now on agents should look for other servers only. An API that does not answer must not delay the rest.
     const leaseGone = this.#leases?.stop() ?? Promise.resolve();
     this.#dialer.drain();
+    this.#agents.drain();
     await Promise.all(this.#frontends.map((frontend) => frontend.drain()));
     await this.#agents.closeListener();
     const graceMs = this.#options.gracefulShutdownTimeoutMs;

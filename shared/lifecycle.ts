@@ -6,10 +6,11 @@ export function requireMove<Name extends string>(moves: Moves<Name>, from: Name,
   if (!moves[from].includes(to)) throw new Error(`illegal move from ${from} to ${to}`);
 }
 
-/** A link, at either end. */
+/** A link, at either end; only the server has agents that do not answer. */
 export const linkMoves = {
-  ready: ["draining", "closed"],
+  ready: ["unresponsive", "draining", "closed"],
+  unresponsive: ["ready", "draining", "closed"],
   draining: ["closed"],
   closed: [],
-} as const satisfies Moves<"ready" | "draining" | "closed">;
+} as const satisfies Moves<"ready" | "unresponsive" | "draining" | "closed">;
 export type LinkState = keyof typeof linkMoves;

@@ -4,6 +4,7 @@ import type { Clock } from "../../shared/clock.ts";
 import type { DialRequest } from "../../shared/dial.ts";
 import { connectGrpc } from "../../shared/grpc/client.ts";
 import type { Metadata } from "../../shared/grpc/metadata.ts";
+import { GrpcCode, GrpcError } from "../../shared/grpc/status.ts";
 import type { GrpcClientCall, GrpcClientSession } from "../../shared/grpc/stream.ts";
 import { openConnectTunnel } from "../../shared/http/connect-tunnel.ts";
 import type { HttpProxy } from "../../shared/http/proxy-environment.ts";
@@ -11,10 +12,13 @@ import { agentMetadata, parseServerMetadata } from "../../shared/konnectivity/ag
 import { readToken } from "../../shared/kubernetes/token-file.ts";
 import type { Log } from "../../shared/log.ts";
 import type { CaBundle, KeyPair } from "../../shared/tls/credentials.ts";
+import { linkMetadata, linkPath } from "../../shared/tunnel/headers.ts";
 import { version } from "../../shared/version.ts";
 import type { AgentMetrics } from "../metrics.ts";
+import type { LinkProtocol } from "../options.ts";
 import { KonnectivityLink } from "./konnectivity-link.ts";
 import type { ServerLink } from "./link.ts";
+import { TunnelLink } from "./tunnel-link.ts";
 
 const connectPath = "/AgentService/Connect";
 /** TCP, the proxy if there is one, TLS and HTTP/2, as grpc-go allows; and then the response headers, for which the reference waits without end. */
@@ -28,6 +32,10 @@ const pingIntervalMs = 31_000;
 const silenceMaxMs = 44_000;
 const tcpKeepAliveMs = 3_000;
 const userAgent = `hawser-agent/${version}`;
+/** Between two of Hawser's ends: what is dead is noticed within 15 s. */
+const tunnelKeepalive = { intervalMs: 4_000, timeoutMs: 12_000 };
+/** What stands on the way and mixes connections will not be gone at the next attempt. */
+const packetsAfterRefusalMs = 600_000;
 
 export interface ConnectorDeps {
   readonly clock: Clock;
@@ -43,6 +51,7 @@ export interface ConnectorOptions {
   readonly proxy: HttpProxy | undefined;
   /** In the order to offer them. */
   readonly alpn: readonly string[];
+  readonly linkProtocol: LinkProtocol;
   readonly ca: CaBundle;
   readonly keyPair: KeyPair | undefined;
   readonly agentId: string;
@@ -63,35 +72,92 @@ export interface OpenedLink {
 export class ServerConnector {
   readonly #deps: ConnectorDeps;
   readonly #options: ConnectorOptions;
+  /** Until then only the reference's link is asked for. */
+  #packetsUntil = 0;
 
   constructor(deps: ConnectorDeps, options: ConnectorOptions) {
     this.#deps = deps;
     this.#options = options;
   }
 
-  /** Rejects with what went wrong, in words for the log; nothing is left open then. `signal` ends the link at any time. */
-  async open(options: { readonly signal: AbortSignal }): Promise<OpenedLink> {
-    const { clock, log, metrics, onDial } = this.#deps;
+  /**
+   * Asks for Hawser's own link first, and for the reference's of a server that does not know it. `linkedServers` are those
+   * that need not answer again. Rejects with what went wrong, in words for the log; nothing is left open then. `signal` ends
+   * the link at any time.
+   */
+  async open(options: {
+    readonly signal: AbortSignal;
+    readonly linkedServers: readonly string[];
+  }): Promise<OpenedLink> {
     const { agentId, identifiers, tokenFile } = this.#options;
     const token = tokenFile === undefined ? {} : { token: readToken(tokenFile) };
+    const metadata = agentMetadata({ agentId, identifiers, ...token });
     const session = await this.#connect(options.signal);
     try {
-      const call = session.open(connectPath, {
-        metadata: agentMetadata({ agentId, identifiers, ...token }),
-        signal: options.signal,
-      });
-      const { serverId, serverCount } = parseServerMetadata(await this.#headers(call));
-      const server = { id: serverId, count: serverCount };
-      const link = new KonnectivityLink(
-        { call, clock, log: log.child({ server: serverId }), metrics, onDial: (request) => onDial(request, server) },
-        { server },
+      return (
+        (await this.#openTunnel(session, metadata, options)) ?? (await this.#openPackets(session, metadata, options))
       );
-      void call.closed.then(() => session.abort("the agent stream has ended"));
-      return { link, start: () => link.start(), onGoaway: (listener) => session.onGoaway(listener) };
     } catch (error) {
       session.abort("no agent stream");
       throw error;
     }
+  }
+
+  /** Undefined if this server has no such link. */
+  async #openTunnel(
+    session: GrpcClientSession,
+    metadata: Metadata,
+    { signal, linkedServers }: { readonly signal: AbortSignal; readonly linkedServers: readonly string[] },
+  ): Promise<OpenedLink | undefined> {
+    const { clock, log } = this.#deps;
+    if (this.#options.linkProtocol === "konnectivity" || clock.now() < this.#packetsUntil) return undefined;
+    const call = session.open(linkPath, { metadata: linkMetadata(metadata, { linkedServers }), signal });
+    let headers: Metadata;
+    try {
+      headers = await this.#headers(call);
+    } catch (error) {
+      if (error instanceof GrpcError && error.code === GrpcCode.UNIMPLEMENTED) return undefined;
+      throw error;
+    }
+    const server = serverOf(headers);
+    endWith(session, call);
+    session.keepalive(tunnelKeepalive);
+    session.tuneWindows();
+    const link = new TunnelLink(
+      {
+        ...this.#linkDeps(server),
+        session,
+        call,
+        onLanesRefused: (reason) => {
+          this.#packetsUntil = clock.now() + packetsAfterRefusalMs;
+          log.warn({ server: server.id, reason }, "server took no lanes: linking as the reference does for a while");
+        },
+      },
+      { server },
+    );
+    return { link, start: () => link.start(), onGoaway: (listener) => link.onGoaway(listener) };
+  }
+
+  async #openPackets(
+    session: GrpcClientSession,
+    metadata: Metadata,
+    { signal }: { readonly signal: AbortSignal },
+  ): Promise<OpenedLink> {
+    const call = session.open(connectPath, { metadata, signal });
+    const server = serverOf(await this.#headers(call));
+    endWith(session, call);
+    const link = new KonnectivityLink({ ...this.#linkDeps(server), call }, { server });
+    return { link, start: () => link.start(), onGoaway: (listener) => session.onGoaway(listener) };
+  }
+
+  #linkDeps(server: LinkedServer) {
+    const { clock, log, metrics, onDial } = this.#deps;
+    return {
+      clock,
+      metrics,
+      log: log.child({ server: server.id }),
+      onDial: (request: DialRequest) => onDial(request, server),
+    };
   }
 
   async #connect(signal: AbortSignal): Promise<GrpcClientSession> {
@@ -150,4 +216,15 @@ export class ServerConnector {
       cancel();
     }
   }
+}
+
+type LinkedServer = ServerLink["server"];
+
+function serverOf(headers: Metadata): LinkedServer {
+  const { serverId, serverCount } = parseServerMetadata(headers);
+  return { id: serverId, count: serverCount };
+}
+
+function endWith(session: GrpcClientSession, call: GrpcClientCall): void {
+  void call.closed.then(() => session.abort("the agent stream has ended"));
 }

@@ -5,14 +5,14 @@ import { pause } from "../../shared/pause.ts";
 import type { AgentMetrics } from "../metrics.ts";
 import type { Backoff } from "./backoff.ts";
 import type { ServerLink } from "./link.ts";
-import type { OpenedLink } from "./server-connector.ts";
+import type { ServerConnector } from "./server-connector.ts";
 import type { AggregateServerCounter } from "./server-count.ts";
 
 export interface ServerSetDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: AgentMetrics;
-  readonly connector: { open(options: { readonly signal: AbortSignal }): Promise<OpenedLink> };
+  readonly connector: { open: ServerConnector["open"] };
   readonly counter: AggregateServerCounter;
   /** Waits between attempts. */
   readonly backoff: Backoff;
@@ -101,7 +101,10 @@ export class ServerSet {
   async #connectOnce(): Promise<void> {
     const { clock, connector, counter, log, probes } = this.#deps;
     this.#nextProbeAt = clock.now() + probes.next();
-    const opened = await connector.open({ signal: this.#stopping.signal });
+    const opened = await connector.open({
+      signal: this.#stopping.signal,
+      linkedServers: [...this.#links.keys()],
+    });
     const { link } = opened;
     counter.heard(link.server.count);
     if (this.#stopping.signal.aborted) return link.close(this.#stopping.signal.reason);

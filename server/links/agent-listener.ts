@@ -1,66 +1,64 @@
 import type { Socket } from "node:net";
-import { TLSSocket } from "node:tls";
+import type { TLSSocket } from "node:tls";
 import type { Clock } from "../../shared/clock.ts";
 import { ProxyError } from "../../shared/errors.ts";
 import { GrpcServer } from "../../shared/grpc/server.ts";
 import { GrpcCode, GrpcError, type GrpcStatus } from "../../shared/grpc/status.ts";
 import type { GrpcServerCall, GrpcServerSession } from "../../shared/grpc/stream.ts";
 import { HeaderError, parseAgentMetadata, serverMetadata } from "../../shared/konnectivity/agent-headers.ts";
-import type { AgentIdentifiers } from "../../shared/konnectivity/agent-identifiers.ts";
 import type { Log } from "../../shared/log.ts";
 import { loadCaBundle, loadKeyPair } from "../../shared/tls/credentials.ts";
-import { peerIdentity } from "../../shared/tls/identity.ts";
-import { bearerToken } from "../authentication/bearer-token.ts";
-import { type AgentProof, unprovenIdentifier } from "../authentication/identifier-policy.ts";
-import type { TokenAuthenticator } from "../authentication/token-authenticator.ts";
+import { bearsToken, carryPath, linkedServers, linkPath } from "../../shared/tunnel/headers.ts";
 import { type Listener, listenTls } from "../listeners/listener.ts";
-import type { ServerMetrics } from "../metrics.ts";
 import type { ServerOptions } from "../options.ts";
+import { Admission, type AdmissionDeps, type AdmissionOptions, type AgentClaims } from "./admission.ts";
 import { KonnectivityLink } from "./konnectivity-link.ts";
 import type { AgentIdentity } from "./link.ts";
-import type { Registry } from "./registry.ts";
+import { lanesMax, TunnelLink } from "./tunnel-link.ts";
 
 /** Path that the reference's agents call. Source: proto/konnectivity.proto. */
 const connectPath = "/AgentService/Connect";
 /** From accept to an admitted stream. */
 const admissionTimeoutMs = 10_000;
-const linksMax = 10_000;
 const handshakeLimits = { max: 256, perSourceMax: 32 };
 /** A link is pinged this often at least, and given up after this long without a byte: a dead agent is noticed within 15 s. */
 const pingIntervalMaxMs = 4_000;
 const silenceMaxMs = 12_000;
 
-export interface AgentListenerDeps {
+export interface AgentListenerDeps extends AdmissionDeps {
   readonly clock: Clock;
   readonly log: Log;
-  readonly metrics: ServerMetrics;
-  readonly registry: Registry;
-  /** Without one, agents need no token. */
-  readonly authenticator: TokenAuthenticator | undefined;
 }
 
-type Options = Pick<
-  ServerOptions,
-  "agentListener" | "agentIdentifierPolicy" | "serverId" | "serverCount" | "keepaliveMs"
->;
-type Claims = ReturnType<typeof parseAgentMetadata>;
+type Options = Pick<ServerOptions, "agentListener" | "serverId" | "serverCount" | "keepaliveMs"> & AdmissionOptions;
+
+/** Makes the link of an admitted agent, of the kind that it asked for. */
+type OpenLink = (call: GrpcServerCall, agent: AgentIdentity, log: Log) => KonnectivityLink | TunnelLink;
 
 /** Where agents connect: admits them, and turns each stream into a link in the registry for as long as it lives. */
 export class AgentListener {
   readonly #deps: AgentListenerDeps;
   readonly #options: Options;
+  readonly #admission: Admission;
   readonly #grpc: GrpcServer;
   readonly #sockets = new Set<Socket>();
   /** How many links each session has; one that stays without is closed. */
   readonly #admitted = new WeakMap<GrpcServerSession, number>();
+  /** The links with lanes of a session: usually one; more where a proxy on the way puts agents together. */
+  readonly #tunnels = new WeakMap<GrpcServerSession, Set<TunnelLink>>();
   #listener: Listener | undefined;
 
   constructor(deps: AgentListenerDeps, options: Options) {
     this.#deps = deps;
     this.#options = options;
+    this.#admission = new Admission(deps, options);
     this.#grpc = new GrpcServer(deps, {
       role: "agents",
-      handlers: new Map([[connectPath, (call) => void this.#serve(call)]]),
+      handlers: new Map([
+        [connectPath, (call) => void this.#serve(call, this.#openPackets)],
+        [linkPath, (call) => void this.#serveTunnel(call)],
+        [carryPath, (call) => this.#carry(call)],
+      ]),
       keepalive: { intervalMs: Math.min(options.keepaliveMs, pingIntervalMaxMs), timeoutMs: silenceMaxMs },
     });
   }
@@ -92,6 +90,11 @@ export class AgentListener {
     await this.#listener?.close();
   }
 
+  /** Asks agents to link to other servers, those that understand it; links go on. */
+  drain(): void {
+    for (const link of this.#deps.registry.links) link.drain();
+  }
+
   /** Tells agents that this server goes (a reference agent drops its link on that at once), then ends every link. */
   abort(reason: ProxyError): void {
     this.#grpc.drain();
@@ -120,20 +123,52 @@ export class AgentListener {
     socket.once("close", cancel);
   }
 
-  async #serve(call: GrpcServerCall): Promise<void> {
-    const { metrics, registry, clock } = this.#deps;
+  readonly #openPackets: OpenLink = (call, agent, log) => new KonnectivityLink({ ...this.#deps, call, log }, { agent });
+
+  readonly #openTunnel: OpenLink = (call, agent, log) => {
+    const link = new TunnelLink({ ...this.#deps, call, log }, { agent });
+    const links = this.#tunnels.get(call.session) ?? new Set();
+    this.#tunnels.set(call.session, links.add(link));
+    void call.closed.then(() => links.delete(link));
+    call.session.allowCalls(links.size * (lanesMax + 1));
+    call.session.tuneWindows();
+    return link;
+  };
+
+  /** An agent names the servers that it has: one that finds itself among them says so before it asks anybody about a token. */
+  #serveTunnel(call: GrpcServerCall): void {
+    const { serverId, serverCount } = this.#options;
+    if (!linkedServers(call.metadata).includes(serverId)) {
+      void this.#serve(call, this.#openTunnel);
+      return;
+    }
+    call.sendHeaders(serverMetadata({ serverId, serverCount }));
+    call.finish({ code: GrpcCode.ALREADY_EXISTS, message: "this agent is linked to this server already" });
+  }
+
+  #carry(call: GrpcServerCall): void {
+    const links = [...(this.#tunnels.get(call.session) ?? [])];
+    const link = links.find(({ token }) => bearsToken(call.metadata, token));
+    if (link !== undefined) return link.carry(call);
+    this.#deps.log.debug({ peer: call.session.peer }, "lane refused: it bears no token of a link on its connection");
+    call.finish({ code: GrpcCode.UNAUTHENTICATED, message: "no link on this connection has this token" });
+  }
+
+  async #serve(call: GrpcServerCall, openLink: OpenLink): Promise<void> {
+    const { metrics, registry } = this.#deps;
     metrics.grpcConnections.Connect.inc();
-    let claims: Claims | undefined;
+    let claims: AgentClaims | undefined;
     try {
       claims = parseAgentMetadata(call.metadata);
-      const agent = await this.#admit(call, claims);
+      const agent = await this.#admission.admit(call, claims);
       const log = this.#deps.log.child({ agent: agent.id, peer: agent.peer });
-      const link = new KonnectivityLink({ call, clock, log, metrics }, { agent });
+      const link = openLink(call, agent, log);
       call.sendHeaders(serverMetadata({ serverId: this.#options.serverId, serverCount: this.#options.serverCount }));
       this.#linked(call.session, 1);
       const ended = link.run();
       registry.add(link);
-      log.info({ subject: agent.subject, node: agent.nodeName, userAgent: agent.userAgent }, "agent linked");
+      const { subject, nodeName: node, userAgent } = agent;
+      log.info({ subject, node, userAgent, lanes: link instanceof TunnelLink }, "agent linked");
       const status = await ended;
       registry.remove(link);
       this.#linked(call.session, -1);
@@ -153,54 +188,6 @@ export class AgentListener {
     }
     this.#admitted.delete(session);
     if (!session.socket.destroyed) this.#limitAdmission(session, session.socket);
-  }
-
-  /** Rejects with a GrpcError or a ProxyError. */
-  async #admit(call: GrpcServerCall, { agentId, identifiers }: Claims): Promise<AgentIdentity> {
-    this.#requireRoom();
-    const proof = await this.#authenticate(call);
-    // Others may have been admitted meanwhile.
-    this.#requireRoom();
-    this.#requireOwn(identifiers, proof);
-    const userAgent = call.metadata.get("user-agent")?.[0];
-    return {
-      id: agentId,
-      identifiers,
-      subject: proof?.kind === "token" ? proof.account.username : proof?.identity.commonName,
-      nodeName: proof?.kind === "token" ? proof.account.nodeName : undefined,
-      peer: call.session.peer,
-      userAgent: typeof userAgent === "string" ? userAgent : undefined,
-    };
-  }
-
-  #requireRoom(): void {
-    const { registry, metrics } = this.#deps;
-    if (registry.links.size < linksMax) return;
-    metrics.refused("links");
-    throw new ProxyError("over_limit", `this server has ${linksMax} agent links already`);
-  }
-
-  #requireOwn(identifiers: AgentIdentifiers, proof: AgentProof | undefined): void {
-    if (this.#options.agentIdentifierPolicy === "any") return;
-    const unproven = unprovenIdentifier(identifiers, proof);
-    if (unproven === undefined) return;
-    this.#deps.metrics.refused("identifiers");
-    throw new ProxyError("denied", unproven);
-  }
-
-  /** Whose token it is, where tokens are checked; else whose certificate, if it has shown one. */
-  async #authenticate(call: GrpcServerCall): Promise<AgentProof | undefined> {
-    const { authenticator } = this.#deps;
-    if (authenticator === undefined) {
-      const { socket } = call.session;
-      const identity = socket instanceof TLSSocket ? peerIdentity(socket) : undefined;
-      return identity && { kind: "certificate", identity };
-    }
-    const gone = new AbortController();
-    void call.closed.then(() => gone.abort(new ProxyError("cancelled", "the agent left before it was admitted")));
-    const account = await authenticator.authenticate(bearerToken(call.metadata), { signal: gone.signal });
-    gone.signal.throwIfAborted();
-    return { kind: "token", account };
   }
 
   #refuse(call: GrpcServerCall, agentId: string | undefined, error: unknown): void {

@@ -1,5 +1,5 @@
 import type { Clock } from "../../shared/clock.ts";
-import type { DialId, Target } from "../../shared/dial.ts";
+import type { DialId } from "../../shared/dial.ts";
 import { ProxyError } from "../../shared/errors.ts";
 import { GrpcCode, type GrpcStatus } from "../../shared/grpc/status.ts";
 import type { GrpcServerCall } from "../../shared/grpc/stream.ts";
@@ -11,12 +11,16 @@ import { StallGuard } from "../../shared/konnectivity/stall-guard.ts";
 import { type LinkState, linkMoves, requireMove } from "../../shared/lifecycle.ts";
 import type { Log } from "../../shared/log.ts";
 import type { ServerMetrics } from "../metrics.ts";
-import type { AgentIdentity, AgentLink, LinkedConnection } from "./link.ts";
+import type { AgentIdentity, AgentLink, DialOrder, LinkedConnection } from "./link.ts";
+import { ProgressWatch } from "./progress-watch.ts";
 
 /** What one connection may have queued towards its frontend when its next packet comes. */
 const queueMaxBytes = 1024 * 1024;
 /** Dials and connections together, and among them connections for whose CLOSE_RSP is still waited. */
 const connectionsMax = 10_000;
+
+/** An id that no agent gives: it counts up from 1, or from a base well below this. A CLOSE_REQ for it harms nothing, and is answered. */
+const unusedConnectId = 2n ** 63n - 1n;
 
 interface PendingDial {
   readonly resolve: (connection: LinkedConnection) => void;
@@ -33,6 +37,7 @@ export class KonnectivityLink implements AgentLink {
   readonly #call: GrpcServerCall;
   readonly #packets: PacketStream;
   readonly #stallGuard: StallGuard;
+  readonly #watch: ProgressWatch;
   readonly #log: Log;
   readonly #metrics: ServerMetrics;
   readonly #pending = new Map<DialId, PendingDial>();
@@ -57,6 +62,14 @@ export class KonnectivityLink implements AgentLink {
     this.#stallGuard = new StallGuard(
       { clock: deps.clock, packets: this.#packets },
       { onStalled: (duplex) => this.#stalled(duplex) },
+    );
+    this.#watch = new ProgressWatch(
+      {
+        clock: deps.clock,
+        pendingDials: () => this.#pending.size,
+        probe: () => this.#packets.send({ type: "CLOSE_REQ", connectId: unusedConnectId }),
+      },
+      { onSilent: () => this.#silent(), onAnswering: () => this.#answering() },
     );
   }
 
@@ -90,10 +103,7 @@ export class KonnectivityLink implements AgentLink {
     });
   }
 
-  dial(
-    order: { readonly id: DialId; readonly target: Target },
-    options: { readonly signal: AbortSignal },
-  ): Promise<LinkedConnection> {
+  dial(order: DialOrder, options: { readonly signal: AbortSignal }): Promise<LinkedConnection> {
     const { signal } = options;
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason);
@@ -120,10 +130,14 @@ export class KonnectivityLink implements AgentLink {
           how(value);
         };
       };
+      this.#watch.asked();
       this.#pending.set(order.id, { resolve: settle(resolve), reject: settle(reject) });
       signal.addEventListener("abort", cancel, { once: true });
     });
   }
+
+  /** The wire has no word for it: GOAWAY, the only one there is, makes a reference agent drop all its connections. */
+  drain(): void {}
 
   close(reason: ProxyError): void {
     this.#end(reason, GrpcCode.OK);
@@ -154,6 +168,8 @@ export class KonnectivityLink implements AgentLink {
   #dialAnswered({ random, connectId, error }: Extract<Packet, { type: "DIAL_RSP" }>): void {
     const id = random as DialId;
     const dial = this.#pending.get(id);
+    this.#pending.delete(id);
+    this.#watch.answered();
     if (dial === undefined) {
       this.#metrics.dialFailed("unrecognized_response");
       // A connection that stands already is not the one that was answered for: closing it would hit a neighbour.
@@ -162,7 +178,6 @@ export class KonnectivityLink implements AgentLink {
       }
       return;
     }
-    this.#pending.delete(id);
     if (error !== "") {
       this.#metrics.dialFailed("error_response");
       const text = cleanErrorText(error);
@@ -208,6 +223,7 @@ export class KonnectivityLink implements AgentLink {
   }
 
   #connectionClosed(connectId: bigint): void {
+    this.#watch.answered();
     const duplex = this.#connections.get(connectId);
     if (duplex === undefined) return;
     this.#connections.delete(connectId);
@@ -223,7 +239,7 @@ export class KonnectivityLink implements AgentLink {
   }
 
   #drain(): void {
-    if (this.#state !== "ready") return;
+    if (this.#state !== "ready" && this.#state !== "unresponsive") return;
     this.#move("draining");
     this.#log.info("agent drains: it gets new dials only if no other can take them");
   }
@@ -236,6 +252,25 @@ export class KonnectivityLink implements AgentLink {
     );
   }
 
+  /** It is asked last from now on, and who waits for it may ask another. */
+  #silent(): void {
+    if (this.#state === "ready") this.#move("unresponsive");
+    this.#log.warn(
+      { pending: this.#pending.size },
+      "agent answers neither dials nor probes: it is asked last from now on",
+    );
+    for (const [random, dial] of [...this.#pending]) {
+      this.#pending.delete(random);
+      this.#packets.send({ type: "DIAL_CLS", random });
+      dial.reject(lost("the agent does not answer"));
+    }
+  }
+
+  #answering(): void {
+    if (this.#state === "unresponsive") this.#move("ready");
+    this.#log.info("agent answers again");
+  }
+
   #end(reason: ProxyError, code: GrpcStatus["code"]): void {
     if (this.#state === "closed") return;
     this.#lose(reason);
@@ -245,6 +280,7 @@ export class KonnectivityLink implements AgentLink {
   #lose(reason: ProxyError): void {
     if (this.#state === "closed") return;
     this.#move("closed");
+    this.#watch.stop();
     const dials = [...this.#pending.values()];
     const connections = [...this.#connections.values()];
     this.#pending.clear();

@@ -23,6 +23,14 @@ export interface LinkedConnection extends SpliceEnd {
   readonly reached?: string;
 }
 
+/** What a link is asked for. */
+export interface DialOrder {
+  readonly id: DialId;
+  readonly target: Target;
+  /** Milliseconds for which the answer is waited for. */
+  readonly remainingMs: number;
+}
+
 /** One agent joined to this server. Implemented once for each protocol on the agent port. */
 export interface AgentLink {
   readonly agent: AgentIdentity;
@@ -30,10 +38,9 @@ export interface AgentLink {
   readonly openConnections: number;
   readonly pendingDials: number;
   /** Rejects with a ProxyError, at the latest when the link is lost. When `signal` aborts, with its reason. */
-  dial(
-    order: { readonly id: DialId; readonly target: Target },
-    options: { readonly signal: AbortSignal },
-  ): Promise<LinkedConnection>;
+  dial(order: DialOrder, options: { readonly signal: AbortSignal }): Promise<LinkedConnection>;
+  /** Asks the agent to link to other servers, where the wire can say so; what runs goes on. */
+  drain(): void;
   /** Ends the link and all that it carries, with `reason`. Safe to call twice. */
   close(reason: ProxyError): void;
 }

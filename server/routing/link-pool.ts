@@ -43,13 +43,13 @@ export class LinkPool {
     if (last !== undefined && last !== identifier) this.#identifiers[this.#identifiers.indexOf(identifier)] = last;
   }
 
-  /** A link under this very identifier: the first that does not drain, else the first. */
+  /** A link under this very identifier: the first that is ready, else one that drains, else one that does not answer. */
   under(identifier: string, eligible: Eligible): AgentLink | undefined {
     const links = this.#links.get(identifier)?.filter(eligible) ?? [];
-    return links.find((link) => link.state === "ready") ?? links[0];
+    return bestOf(links)[0];
   }
 
-  /** A link under any identifier, each with the same chance; a draining one only if there is no other. */
+  /** A link under any identifier, each with the same chance; one that is not ready only if there is no other. */
   any(eligible: Eligible): AgentLink | undefined {
     const guess = this.#identifiers[Math.floor(this.#random() * this.#identifiers.length)];
     if (guess === undefined) return undefined;
@@ -58,8 +58,14 @@ export class LinkPool {
     const found = this.#identifiers
       .map((identifier) => this.under(identifier, eligible))
       .filter((link) => link !== undefined);
-    const ready = found.filter((link) => link.state === "ready");
-    const choice = ready.length > 0 ? ready : found;
+    const choice = bestOf(found);
     return choice[Math.floor(this.#random() * choice.length)];
   }
+}
+
+/** Those of the best state that there is among them, in their order. */
+function bestOf(links: readonly AgentLink[]): readonly AgentLink[] {
+  const states = ["ready", "draining", "unresponsive"] as const;
+  const best = states.find((state) => links.some((link) => link.state === state));
+  return links.filter((link) => link.state === best);
 }

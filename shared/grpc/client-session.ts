@@ -10,6 +10,7 @@ import type { MessageStream, SendGate, StreamContext } from "./message-stream.ts
 import { emptyMetadata, type Metadata } from "./metadata.ts";
 import { addMetadata } from "./metadata-wire.ts";
 import { SendArena } from "./send-queue.ts";
+import { SettingsSender } from "./settings-sender.ts";
 import { GrpcCode, GrpcError } from "./status.ts";
 import type { GrpcClientCall, GrpcClientSession } from "./stream.ts";
 import { encodeTimeout } from "./timeout.ts";
@@ -29,6 +30,7 @@ export class ClientSession implements GrpcClientSession, StreamContext {
   readonly #http2: ClientHttp2Session;
   readonly #clock: Clock;
   readonly #connection: Connection;
+  readonly #settings: SettingsSender;
   readonly #baseHeaders: OutgoingHttpHeaders;
   readonly #calls = new Set<MessageStream>();
   readonly #goawayListeners: (() => void)[] = [];
@@ -51,6 +53,7 @@ export class ClientSession implements GrpcClientSession, StreamContext {
       "content-type": "application/grpc",
       "user-agent": parts.userAgent,
     };
+    this.#settings = new SettingsSender(http2);
     this.#connection = new Connection(deps, http2, socket, {
       keepalive: parts.keepalive,
       onLost: (message) => {
@@ -107,9 +110,21 @@ export class ClientSession implements GrpcClientSession, StreamContext {
     if (this.#goneAway) queueMicrotask(listener);
   }
 
+  keepalive(options: KeepaliveOptions): void {
+    this.#connection.keepalive(options);
+  }
+
   async close(): Promise<void> {
     if (!this.#http2.destroyed) this.#http2.close();
     await this.closed;
+  }
+
+  get roundTripMs(): number | undefined {
+    return this.#connection.roundTripMs;
+  }
+
+  tuneWindows(): void {
+    this.#connection.tuneWindows(this.#settings);
   }
 
   abort(reason: string): void {

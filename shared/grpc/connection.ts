@@ -6,6 +6,8 @@ import type { Log } from "../log.ts";
 import { peerOf } from "../peer-address.ts";
 import { Keepalive, type KeepaliveOptions, Liveness } from "./keepalive.ts";
 import { ResetWatch } from "./reset-watch.ts";
+import type { SettingsSender } from "./settings-sender.ts";
+import { WindowTuner } from "./window-tuner.ts";
 
 /** Time that HTTP/2 gets to flush its last frames before the socket below it is destroyed. */
 const abortGraceMs = 250;
@@ -30,7 +32,8 @@ export class Connection {
   readonly #socket: Socket;
   readonly #onLost: (message: string) => void;
   readonly #liveness: Liveness;
-  readonly #keepalive: Keepalive | undefined;
+  #keepalive: Keepalive | undefined;
+  #tuner: WindowTuner | undefined;
   readonly #resetWatch: ResetWatch | undefined;
   #resolveClosed: () => void = () => {};
   #aborted = false;
@@ -55,17 +58,7 @@ export class Connection {
       this.#resolveClosed = resolve;
     });
     this.#liveness = new Liveness(deps.clock, () => socket.bytesRead);
-    if (options.keepalive !== undefined) {
-      this.#keepalive = new Keepalive(
-        {
-          clock: deps.clock,
-          liveness: this.#liveness,
-          ping: () => this.#ping(),
-          giveUp: (silentMs) => this.abort(`the peer has been silent for ${Math.round(silentMs)} ms`),
-        },
-        options.keepalive,
-      );
-    }
+    if (options.keepalive !== undefined) this.keepalive(options.keepalive);
     if (socket instanceof TLSSocket) {
       this.#resetWatch = new ResetWatch(deps, socket, () => this.abort("the peer reset the connection"));
     }
@@ -89,6 +82,31 @@ export class Connection {
     return this.#liveness.silentMs();
   }
 
+  /** Pings and gives up by these times from now on. */
+  keepalive(options: KeepaliveOptions): void {
+    if (this.#lost !== undefined) return;
+    this.#keepalive?.stop();
+    this.#keepalive = new Keepalive(
+      {
+        clock: this.#clock,
+        liveness: this.#liveness,
+        ping: () => this.#ping(),
+        giveUp: (silentMs) => this.abort(`the peer has been silent for ${Math.round(silentMs)} ms`),
+      },
+      options,
+    );
+  }
+
+  get roundTripMs(): number | undefined {
+    return this.#tuner?.roundTripMs;
+  }
+
+  /** Call it once the session's own SETTINGS are sent. */
+  tuneWindows(settings: SettingsSender): void {
+    if (this.#lost !== undefined) return;
+    this.#tuner ??= new WindowTuner({ clock: this.#clock, session: this.#session, settings });
+  }
+
   /** Ends the session now, and the socket after a grace. May be called twice. */
   abort(reason: string): void {
     if (this.#aborted) return;
@@ -108,6 +126,7 @@ export class Connection {
   #lose(message: string): void {
     this.#keepalive?.stop();
     this.#resetWatch?.stop();
+    this.#tuner?.stop();
     this.#lost ??= message;
     this.#onLost(this.#lost);
   }

@@ -98,6 +98,14 @@ export class ServerSession implements GrpcServerSession, StreamContext {
     if (!this.#http2.destroyed) this.#http2.close();
   }
 
+  get roundTripMs(): number | undefined {
+    return this.#connection.roundTripMs;
+  }
+
+  tuneWindows(): void {
+    this.#connection.tuneWindows(this.#settings);
+  }
+
   abort(reason: string): void {
     this.#connection.abort(reason);
   }

@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
+import type { KeepaliveOptions } from "./keepalive.ts";
 import type { Metadata } from "./metadata.ts";
 import type { GrpcStatus } from "./status.ts";
 
@@ -85,6 +86,10 @@ export interface GrpcServerSession {
   silentMs(): number;
   /** How many concurrent calls the peer may have from now on (SETTINGS_MAX_CONCURRENT_STREAMS). */
   allowCalls(count: number): void;
+  /** From now on what the peer may send ahead follows the round trip. The peer must bear a PING each 15 s. */
+  tuneWindows(): void;
+  /** The shortest that was measured, in milliseconds; undefined before, and where windows are not tuned. */
+  readonly roundTripMs: number | undefined;
   /** GOAWAY NO_ERROR; calls that run go on, the session closes after the last. Later ones are refused as not begun. */
   drain(): void;
   /** Ends everything now: the HTTP/2 session, and after a grace of 250 ms the raw socket, since a vanished peer leaves it open otherwise. */
@@ -109,6 +114,11 @@ export interface GrpcClientSession {
   ): GrpcClientCall;
   /** Called once if the peer sends GOAWAY; calls that run go on. */
   onGoaway(listener: () => void): void;
+  /** Replaces what `connectGrpc` was given: who is at the other end is often known only once a call was answered. */
+  keepalive(options: KeepaliveOptions): void;
+  /** As of a server's session. */
+  tuneWindows(): void;
+  readonly roundTripMs: number | undefined;
   /** Waits for open calls, then closes the connection. */
   close(): Promise<void>;
   /** Ends everything now; open calls close with UNAVAILABLE. Safe to call twice. */

@@ -1,4 +1,4 @@
-import type { AgentLink, LinkedConnection } from "../../server/links/link.ts";
+import type { AgentLink, DialOrder, LinkedConnection } from "../../server/links/link.ts";
 import type { DialId, Target } from "../../shared/dial.ts";
 import type { ProxyError } from "../../shared/errors.ts";
 import { parseAgentIdentifiers } from "../../shared/konnectivity/agent-identifiers.ts";
@@ -15,7 +15,7 @@ export interface FakeDial {
 /** An agent whose state and answers the test decides. Rejects a dial by itself only when its signal aborts. */
 export class FakeAgentLink implements AgentLink {
   readonly agent: AgentLink["agent"];
-  state: "ready" | "draining" | "closed" = "ready";
+  state: AgentLink["state"] = "ready";
   openConnections = 0;
   pendingDials = 0;
   readonly dials: FakeDial[] = [];
@@ -33,7 +33,9 @@ export class FakeAgentLink implements AgentLink {
     };
   }
 
-  dial(order: { readonly id: DialId; readonly target: Target }, options: { readonly signal: AbortSignal }) {
+  drain(): void {}
+
+  dial(order: DialOrder, options: { readonly signal: AbortSignal }) {
     return new Promise<LinkedConnection>((resolve, reject) => {
       if (options.signal.aborted) return reject(options.signal.reason);
       this.dials.push({ ...order, ...options, resolve, reject });

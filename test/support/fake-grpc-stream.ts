@@ -117,6 +117,8 @@ export class FakeServerCall extends FakeGrpcStream implements GrpcServerCall {
     callCount: 1,
     silentMs: () => 0,
     allowCalls: () => {},
+    tuneWindows: () => {},
+    roundTripMs: undefined,
     drain: () => {},
     abort: () => {},
     closed: new Promise(() => {}),

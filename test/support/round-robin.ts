@@ -8,6 +8,8 @@ const host = "127.0.0.1";
 export class RoundRobin {
   /** Ports of 127.0.0.1; may change at any time. */
   targets: readonly number[] = [];
+  /** Connections so far. */
+  joinedCount = 0;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   #next = 0;
@@ -35,6 +37,7 @@ export class RoundRobin {
   }
 
   #join(client: Socket): void {
+    this.joinedCount += 1;
     const port = this.targets[this.#next++ % Math.max(this.targets.length, 1)];
     if (port === undefined) {
       client.destroy();

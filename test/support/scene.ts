@@ -17,6 +17,7 @@ export interface SceneStart {
   readonly frontend?: FrontendKind;
   readonly agentCount?: number;
   readonly serverFlags?: readonly string[];
+  readonly agentFlags?: readonly string[];
 }
 
 const grpcOverUds: FrontendKind = { protocol: "grpc", transport: "uds" };
@@ -34,7 +35,12 @@ export class Scene {
     this.tunnel = tunnel;
   }
 
-  static async start({ frontend = grpcOverUds, agentCount = 1, serverFlags = [] }: SceneStart = {}): Promise<Scene> {
+  static async start({
+    frontend = grpcOverUds,
+    agentCount = 1,
+    serverFlags = [],
+    agentFlags = [],
+  }: SceneStart = {}): Promise<Scene> {
     return new Scene(
       await Tunnel.start({
         server: "hawser",
@@ -42,7 +48,7 @@ export class Scene {
         frontend,
         agentCount,
         serverFlags: ["--proxy-strategies=destHost,default", ...serverFlags],
-        agentFlags: ["--agent-identifiers=ipv4=127.0.0.1&ipv6=::1&host=localhost"],
+        agentFlags: ["--agent-identifiers=ipv4=127.0.0.1&ipv6=::1&host=localhost", ...agentFlags],
       }),
     );
   }

@@ -18,9 +18,13 @@ const slowBytesPerSecond = 100 * 1024;
 const slowForMs = 20_000;
 const stepMs = 100;
 
+/** All here is about the reference's link, which all connections of an agent share. */
 let scene: Scene;
 beforeEach(async () => {
-  scene = await Scene.start({ frontend: { protocol: "connect", transport: "tcp" } });
+  scene = await Scene.start({
+    frontend: { protocol: "connect", transport: "tcp" },
+    agentFlags: ["--link-protocol=konnectivity"],
+  });
 });
 afterEach(() => scene.stop());
 

@@ -7,13 +7,13 @@ import { Scene } from "../../support/scene.ts";
 import { seededBytes } from "../../support/seeded-bytes.ts";
 import { until } from "../../support/until.ts";
 
-/** What a dead reader may cost its neighbours, and time for a busy machine. */
+/** On the reference's link, which all connections of an agent share: what a dead reader may cost its neighbours, and time for a busy machine. */
 const pauseMaxMs = 4_000;
 
 let scene: Scene;
 let echo: Endpoint;
 beforeEach(async () => {
-  scene = await Scene.start({ serverFlags: ["--mode=auto"] });
+  scene = await Scene.start({ serverFlags: ["--mode=auto"], agentFlags: ["--link-protocol=konnectivity"] });
   echo = await echoEndpoint();
 });
 afterEach(async () => {

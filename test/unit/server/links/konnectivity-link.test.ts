@@ -26,7 +26,7 @@ async function linked() {
   await turn();
   const dial = (id: bigint, signal: AbortSignal = new AbortController().signal) => {
     const outcome: { connection?: LinkedConnection; error?: ProxyError } = {};
-    const done = link.dial({ id: asDialId(id), target }, { signal }).then(
+    const done = link.dial({ id: asDialId(id), target, remainingMs: 8_000 }, { signal }).then(
       (connection) => {
         outcome.connection = connection;
       },
@@ -167,7 +167,10 @@ describe("a dial", () => {
   it("to an address that no packet can carry is refused as bad, not as a defect of ours", async () => {
     const { call, link } = await linked();
     const long = { protocol: "tcp", address: "a".repeat(addressMaxBytes + 1) };
-    const dial = link.dial({ id: asDialId(7n), target: long }, { signal: new AbortController().signal });
+    const dial = link.dial(
+      { id: asDialId(7n), target: long, remainingMs: 8_000 },
+      { signal: new AbortController().signal },
+    );
     await expect(dial).rejects.toMatchObject({ name: "ProxyError", code: "protocol" });
     expect(link.pendingDials).toBe(0);
     expect(call.taken()).toEqual([]);

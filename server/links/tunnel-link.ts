@@ -1,0 +1,260 @@
+import { randomBytes } from "node:crypto";
+import type { Clock } from "../../shared/clock.ts";
+import type { DialId } from "../../shared/dial.ts";
+import { ProxyError } from "../../shared/errors.ts";
+import { GrpcCode, type GrpcStatus } from "../../shared/grpc/status.ts";
+import type { GrpcServerCall } from "../../shared/grpc/stream.ts";
+import { type LinkState, linkMoves, requireMove } from "../../shared/lifecycle.ts";
+import type { Log } from "../../shared/log.ts";
+import { LinkStream } from "../../shared/tunnel/link-stream.ts";
+import type { LinkMessage } from "../../shared/tunnel/messages.ts";
+import type { ServerMetrics } from "../metrics.ts";
+import type { AgentIdentity, AgentLink, DialOrder, LinkedConnection } from "./link.ts";
+import { ProgressWatch } from "./progress-watch.ts";
+import { type PendingDial, TunnelLane } from "./tunnel-lane.ts";
+
+/** Dials and connections together. */
+const connectionsMax = 10_000;
+/** Lanes that an agent may have: one for each connection, and the spare ones. */
+export const lanesMax = 20_000;
+
+/**
+ * Hawser's own link: a lane for each connection, so that HTTP/2's window of each stream keeps one that stalls from its
+ * neighbours. The agent opens lanes ahead of need; a dial takes an idle one, or waits for the next. Source: proto/TUNNEL.md.
+ */
+export class TunnelLink implements AgentLink {
+  readonly agent: AgentIdentity;
+  /** What each Carry of this link has to bear. Never logged. */
+  readonly token: Buffer = randomBytes(16);
+  readonly #call: GrpcServerCall;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #metrics: ServerMetrics;
+  readonly #stream: LinkStream;
+  readonly #watch: ProgressWatch;
+  readonly #lanes = new Set<TunnelLane>();
+  /** Last in, first out: lanes that are not needed stay at the bottom, where the agent may close them. */
+  readonly #idle: TunnelLane[] = [];
+  readonly #dials = new Map<DialId, PendingDial>();
+  /** Those of them that have no lane yet, oldest first. */
+  readonly #waiting = new Set<PendingDial>();
+  #lanesAsked = false;
+  #pingNumber = 0;
+  #state: LinkState = "ready";
+
+  constructor(
+    deps: {
+      readonly call: GrpcServerCall;
+      readonly clock: Clock;
+      readonly log: Log;
+      readonly metrics: ServerMetrics;
+    },
+    options: { readonly agent: AgentIdentity },
+  ) {
+    this.agent = options.agent;
+    this.#call = deps.call;
+    this.#clock = deps.clock;
+    this.#log = deps.log;
+    this.#metrics = deps.metrics;
+    this.#stream = new LinkStream(deps.call);
+    this.#watch = new ProgressWatch(
+      {
+        clock: deps.clock,
+        pendingDials: () => this.#dials.size,
+        probe: () => this.#stream.send({ type: "ping", number: ++this.#pingNumber }),
+      },
+      { onSilent: () => this.#silent(), onAnswering: () => this.#answering() },
+    );
+  }
+
+  get state(): LinkState {
+    return this.#state;
+  }
+
+  get openConnections(): number {
+    return this.#lanes.size - this.#idle.length - this.pendingDials + this.#waiting.size;
+  }
+
+  get pendingDials(): number {
+    return this.#dials.size;
+  }
+
+  /** Welcomes the agent; resolves with the status of its Link once that has ended and nothing of the link is left. */
+  run(): Promise<GrpcStatus> {
+    return new Promise((resolve) => {
+      this.#stream.start({
+        onMessage: (message) => this.#receive(message),
+        onEnd: () => this.#end(lost("the agent ended its link"), GrpcCode.OK),
+        onBroken: (error) =>
+          this.#end(lost(`the agent broke the protocol: ${error.message}`), GrpcCode.INVALID_ARGUMENT),
+        onClose: (status) => {
+          this.#lose(lost("the connection to the agent was lost"));
+          resolve(status);
+        },
+      });
+      this.#stream.send({ type: "welcome", token: this.token });
+    });
+  }
+
+  /** Takes over a Carry whose token was this link's. */
+  carry(call: GrpcServerCall): void {
+    if (this.#state === "closed") {
+      call.finish({ code: GrpcCode.UNAVAILABLE, message: "the link has ended" });
+      return;
+    }
+    if (this.#lanes.size >= lanesMax) {
+      this.#metrics.refused("lanes");
+      call.finish({ code: GrpcCode.RESOURCE_EXHAUSTED, message: `a link has at most ${lanesMax} lanes` });
+      return;
+    }
+    const lane: TunnelLane = new TunnelLane(
+      { call, clock: this.#clock, meter: this.#metrics.agentPackets },
+      {
+        onIdle: () => this.#laneIdle(lane),
+        onAnswered: (dial, how) => {
+          this.#dials.delete(dial.order.id);
+          if (how === "refused") this.#metrics.dialFailed("error_response");
+          this.#watch.answered();
+        },
+        onUnused: (dial) => this.#waitForLane(dial),
+        onBroken: (error) => this.#log.warn({ reason: error.message }, "lane ended: the agent broke the protocol"),
+        onClose: () => this.#laneClosed(lane),
+      },
+    );
+    this.#lanes.add(lane);
+    // At the agent a lane counts from its headers on.
+    call.sendHeaders();
+    lane.start();
+    this.#laneIdle(lane);
+  }
+
+  dial(order: DialOrder, options: { readonly signal: AbortSignal }): Promise<LinkedConnection> {
+    const { signal } = options;
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) return reject(signal.reason);
+      if (this.#state === "closed") return reject(lost("the link to the agent is closed"));
+      if (this.#dials.size + this.openConnections >= connectionsMax) {
+        this.#metrics.refused("agent_connections");
+        return reject(new ProxyError("over_limit", `the agent has ${connectionsMax} connections already`));
+      }
+      if (this.#dials.has(order.id)) {
+        return reject(new ProxyError("protocol", "another dial with this id is waiting at the agent"));
+      }
+      const cancel = () => this.#fail(dial, signal.reason);
+      const settle = <T>(how: (value: T) => void) => {
+        return (value: T) => {
+          signal.removeEventListener("abort", cancel);
+          how(value);
+        };
+      };
+      const dial: PendingDial = { order, lane: undefined, resolve: settle(resolve), reject: settle(reject) };
+      this.#dials.set(order.id, dial);
+      signal.addEventListener("abort", cancel, { once: true });
+      this.#watch.asked();
+      const lane = this.#idle.pop();
+      if (lane === undefined) this.#waitForLane(dial);
+      else this.#dialOn(lane, dial);
+    });
+  }
+
+  /** Asks the agent to link elsewhere; what runs goes on. */
+  drain(): void {
+    this.#stream.send({ type: "draining" });
+  }
+
+  close(reason: ProxyError): void {
+    this.#end(reason, GrpcCode.OK);
+  }
+
+  #move(to: LinkState): void {
+    requireMove(linkMoves, this.#state, to);
+    this.#state = to;
+  }
+
+  #receive(message: LinkMessage): void {
+    if (message.type === "pong") this.#watch.answered();
+    else if (message.type === "draining" && (this.#state === "ready" || this.#state === "unresponsive")) {
+      this.#metrics.agentPackets.received("DRAIN");
+      this.#move("draining");
+      this.#log.info("agent drains: it gets new dials only if no other can take them");
+    }
+  }
+
+  #dialOn(lane: TunnelLane, dial: PendingDial): void {
+    try {
+      lane.dial(dial);
+    } catch (error) {
+      this.#idle.push(lane);
+      this.#fail(dial, ProxyError.from(error));
+    }
+  }
+
+  #waitForLane(dial: PendingDial): void {
+    this.#waiting.add(dial);
+    if (this.#lanesAsked) return;
+    this.#lanesAsked = true;
+    // Dials often come many at once: one message tells of them all.
+    setImmediate(() => {
+      this.#lanesAsked = false;
+      if (this.#waiting.size > 0) this.#stream.send({ type: "lanesWanted", count: this.#waiting.size });
+    });
+  }
+
+  #laneIdle(lane: TunnelLane): void {
+    const [dial] = this.#waiting;
+    if (dial === undefined) {
+      this.#idle.push(lane);
+      return;
+    }
+    this.#waiting.delete(dial);
+    this.#dialOn(lane, dial);
+  }
+
+  #laneClosed(lane: TunnelLane): void {
+    this.#lanes.delete(lane);
+    const at = this.#idle.lastIndexOf(lane);
+    if (at >= 0) this.#idle.splice(at, 1);
+    if (lane.pending !== undefined) this.#fail(lane.pending, lost("the lane of the dial was lost"));
+  }
+
+  #fail(dial: PendingDial, error: ProxyError): void {
+    if (!this.#dials.delete(dial.order.id)) return;
+    this.#waiting.delete(dial);
+    dial.lane?.cancel(error.code);
+    dial.reject(error);
+  }
+
+  /** It is asked last from now on, and who waits for it may ask another. */
+  #silent(): void {
+    if (this.#state === "ready") this.#move("unresponsive");
+    this.#log.warn(
+      { pending: this.#dials.size },
+      "agent answers neither dials nor probes: it is asked last from now on",
+    );
+    for (const dial of [...this.#dials.values()]) this.#fail(dial, lost("the agent does not answer"));
+  }
+
+  #answering(): void {
+    if (this.#state === "unresponsive") this.#move("ready");
+    this.#log.info("agent answers again");
+  }
+
+  #end(reason: ProxyError, code: GrpcStatus["code"]): void {
+    if (this.#state === "closed") return;
+    this.#lose(reason);
+    this.#call.fail({ code, message: code === GrpcCode.OK ? "" : reason.message });
+  }
+
+  #lose(reason: ProxyError): void {
+    if (this.#state === "closed") return;
+    this.#move("closed");
+    this.#watch.stop();
+    for (const dial of [...this.#dials.values()]) {
+      this.#metrics.dialFailed("backend_close");
+      this.#fail(dial, reason);
+    }
+    for (const lane of [...this.#lanes]) lane.close(reason);
+  }
+}
+
+const lost = (message: string): ProxyError => new ProxyError("agent_lost", message);

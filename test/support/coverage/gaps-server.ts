@@ -24,7 +24,7 @@ export const serverGaps: readonly GapSection[] = [
           [packets]: ["%s ends its stream with INVALID_ARGUMENT"],
           [hostileAgent]: ["a packet %s ends that agent's link, with its connections and dials"],
           "unit/shared/konnectivity/packet-hostile.test.ts": [
-            "gives a packet or a PacketError for a million random and mutated inputs",
+            "gives a packet or a WireError for a million random and mutated inputs",
           ],
         },
       },

@@ -26,7 +26,15 @@ describe("agent options", () => {
     const { agentId, flagValues, ...options } = run([ca()]);
     expect(options).toEqual({
       identifiers: "",
-      server: { host: "127.0.0.1", port: 8091, caFile: file, keyPair: undefined, alpn: ["h2"] },
+      server: {
+        host: "127.0.0.1",
+        port: 8091,
+        caFile: file,
+        keyPair: undefined,
+        alpn: ["h2"],
+        proxy: undefined,
+        linkProtocol: "auto",
+      },
       health: { host: "", port: 8093 },
       admin: { host: "127.0.0.1", port: 8094 },
       profiling: false,

@@ -23,14 +23,14 @@ export function differencesOf({ server, agent, frontend, client }: Pairing): Dif
       frontend.protocol === "connect" &&
       // kube-apiserver's client does not leave before it has its answer.
       client === undefined && {
-        leaksAbandoned: "where its 200 cannot be written, the connection stays open for ever (KONNECTIVITY S12)",
+        leaksAbandoned: "where its 200 cannot be written, the connection stays open for ever",
       }),
     ...(server === "reference-v0.30.3" &&
       frontend.protocol === "connect" && {
         answersBeforeDial: "the server answers 200 before it dials, so that a failed dial has no status of its own",
       }),
     // The Go client's own race: data that comes close behind the DIAL_RSP it answers with CLOSE_REQ, because the dialing
-    // goroutine has not registered the connection yet. Source: KONNECTIVITY.md 9.3, C1
+    // goroutine has not registered the connection yet.
     ...(server !== "hawser" &&
       frontend.protocol === "grpc" && {
         losesBanners: "the server sends an endpoint's first data together with the dial's answer",

@@ -1,6 +1,6 @@
 import type { Tunnel } from "../support/tunnel.ts";
 
-/** As kube-apiserver takes it with --egress-selector-config-file. JSON is YAML. Source: KONNECTIVITY.md 4.6 */
+/** As kube-apiserver takes it with --egress-selector-config-file. JSON is YAML. */
 export function egressConfiguration({ server: { frontend }, kind, workspace }: Tunnel): object {
   const { client, frontendCa } = workspace.certificates;
   const transport =

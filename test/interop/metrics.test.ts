@@ -17,7 +17,7 @@ const added = [
   /^hawser_/,
   /^nodejs_/,
   /^process_(cpu_(user|system)_seconds_total|heap_bytes)$/,
-  // In the contract, but newer than v0.36.0. Source: KONNECTIVITY.md 13
+  // The reference's too, but newer than v0.36.0.
   /^konnectivity_network_proxy_server_connection_duration_seconds$/,
 ];
 /** There or not, as it happens that a stream breaks while something is sent on it. */

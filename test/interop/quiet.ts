@@ -28,7 +28,7 @@ export async function holdingsOf(tunnel: Tunnel, endpoints: GoEndpoints): Promis
 
 /**
  * A reference server leaves its gauges as they were when it drops connections because their frontend stream ended; they
- * are right again after one that closes in order. Source: KONNECTIVITY.md 7.1
+ * are right again after one that closes in order.
  */
 async function refreshGauges(tunnel: Tunnel, endpoints: GoEndpoints): Promise<void> {
   await runClient<ChurnResult>(tunnel, "churn", [`--target=${endpoints.addresses.echo}`, "--dials=1"]);

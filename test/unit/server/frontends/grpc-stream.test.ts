@@ -7,8 +7,10 @@ import { ProxyError } from "../../../../shared/errors.ts";
 import { GrpcCode } from "../../../../shared/grpc/status.ts";
 import type { KnownPacket } from "../../../../shared/konnectivity/packet.ts";
 import { silentLog } from "../../../../shared/log.ts";
+import { expose } from "../../../../shared/metrics/registry.ts";
 import { FakeServerCall } from "../../../support/fake-grpc-stream.ts";
 import { receive } from "../../../support/memory-duplex.ts";
+import { MetricsPage } from "../../../support/metrics-page.ts";
 import { turn } from "../../../support/turn.ts";
 
 const random = 7n;
@@ -30,7 +32,12 @@ async function streamed() {
     if (dial === undefined) throw new Error("no dial");
     return dial;
   };
-  return { call, dials, firstDial };
+  /** How many streams stand still because their reader is full, as the metrics page has it. */
+  const fullCount = async () => {
+    const page = new MetricsPage(await expose(metrics.registry));
+    return page.sum("konnectivity_network_proxy_server_full_receive_channels", { service_method: "Proxy" });
+  };
+  return { call, dials, firstDial, fullCount };
 }
 
 type Streamed = Awaited<ReturnType<typeof streamed>>;
@@ -208,10 +215,12 @@ describe("a connection", () => {
       sent += 32 * 1024;
     }
     expect(sent).toBeLessThan(512 * 1024);
+    expect(await stream.fullCount()).toBe(1);
     const got = receive(duplex);
     await turn();
     expect(call.paused).toBe(false);
     expect(got.bytes.length).toBe(sent);
+    expect(await stream.fullCount()).toBe(0);
   });
 });
 

@@ -25,7 +25,7 @@ const gapsIntroduction = `# What Hawser does better on the same wire
 
 Generated from \`test/support/coverage/gaps-*.ts\`; ${writes}.
 
-Where the reference falls short, what Hawser does with the same packets, flags and peers, and the tests that would fail if it did not. Files are under \`test/\`. ${titles}
+Where the reference falls short, what Hawser does with the same packets, flags and peers, and the tests that would fail if it did not. Two Hawser halves have a link of their own (\`proto/TUNNEL.md\`), of which this page does not speak unless it says so. Files are under \`test/\`. ${titles}
 `;
 
 /** A cell of a table: what would end it is escaped. */

@@ -22,7 +22,7 @@ export const agentGaps: readonly GapSection[] = [
           ],
           "unit/shared/konnectivity/stall-guard.test.ts": ["does not begin anew with each pause: two seconds in all"],
         },
-        note: "Not better than that on this wire: its packets know no window of a single connection.",
+        note: "Between two Hawser halves, which link by lanes unless `--link-protocol=konnectivity` is given, nobody waits. On this wire it is not better than that: its packets know no window of a single connection.",
       },
       {
         theirs: "A close is carried out in the loop that receives, and holds up everything while it flushes.",
@@ -49,7 +49,7 @@ export const agentGaps: readonly GapSection[] = [
         theirs: "There is no half-close, and a reset looks like an end.",
         here: "The packets have no half-close and one way to close: towards the client a reset of the endpoint is an end here too. The agent's log and `hawser_agent_connections_closed_total{by,code}` tell them apart.",
         ours: { [splice]: ["tells who and why by the half and the error's code: %s, %s"] },
-        note: "The field for an error in CLOSE_RSP stays empty: Go's client shows it to who closes, not to who reads.",
+        note: "The field for an error in CLOSE_RSP stays empty: Go's client shows it to who closes, not to who reads. Lanes have half-closes and resets.",
       },
       {
         theirs: "A failed write to an endpoint leaves the connection open, and swallows what follows.",

@@ -197,11 +197,11 @@ export const serverGaps: readonly GapSection[] = [
             "a client that reads nothing is reset after some two seconds, and its neighbour goes on",
           ],
         },
-        note: "Not better than that on this wire: its packets know no window of a single connection.",
+        note: "Between two Hawser halves, which link by lanes unless `--link-protocol=konnectivity` is given, nobody waits. On this wire it is not better than that: its packets know no window of a single connection.",
       },
       {
         theirs: "An agent that stands still blocks all clients that it serves, without end.",
-        here: "Dials end at their deadline, senders wait in turn, and an agent silent for 12 s is given up with all it has.",
+        here: "Dials end at their deadline, an agent that answers nothing for 4 s is asked last, and one silent for 12 s is given up with all it has.",
         ours: {
           [frozen]: [
             "an agent that stands still: a dial ends at its deadline, then the agent is given up, and it links again when it moves",

@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { randomFillSync } from "node:crypto";
 import type { ProxyError } from "./errors.ts";
 import type { SpliceEnd } from "./stream/splice.ts";
 
@@ -8,8 +8,19 @@ export type DialId = bigint & { readonly [dialIdTag]: "DialId" };
 
 export const asDialId = (random: bigint): DialId => random as DialId;
 
+/** Random numbers for ids to come: asked for one at a time, they were a thirtieth of the work of a dial. */
+const idPool = new BigUint64Array(256);
+let idsLeft = 0;
+
 /** A fresh id for a frontend whose protocol has none (HTTP CONNECT). */
-export const randomDialId = (): DialId => asDialId(randomBytes(8).readBigUInt64BE() >> 1n);
+export function randomDialId(): DialId {
+  if (idsLeft === 0) {
+    randomFillSync(idPool);
+    idsLeft = idPool.length;
+  }
+  idsLeft -= 1;
+  return asDialId((idPool[idsLeft] ?? 0n) >> 1n);
+}
 
 /** What an agent is to connect to. */
 export interface Target {

@@ -43,39 +43,70 @@ const tokenMaxBytes = 64;
 
 type Value = number | bigint | string | Buffer;
 type Kind = "uint32" | "uint64" | "bytes" | { readonly maxBytes: number };
-type Layout = Readonly<Record<string, readonly [field: number, kind: Kind]>>;
 
-const turn = [1, "uint32"] as const;
-const code = [2, { maxBytes: codeMaxBytes }] as const;
+interface Field {
+  readonly name: string;
+  readonly number: number;
+  readonly kind: Kind;
+}
 
-/** Of each message of a lane: its member of the oneof, and its own fields. */
-const laneLayouts = {
-  dial: {
-    member: 1,
-    fields: {
+/** One member of a message's oneof, and its own fields. */
+interface Layout {
+  readonly type: string;
+  readonly member: number;
+  readonly fields: readonly Field[];
+  /** What a message without any field on the wire is. */
+  readonly empty: Readonly<Record<string, Value>>;
+}
+
+/** All messages of one stream, by their member's number and by their type. */
+interface Layouts {
+  readonly byMember: readonly (Layout | undefined)[];
+  readonly byType: ReadonlyMap<string, Layout>;
+}
+
+const turn = { name: "turn", number: 1, kind: "uint32" } as const;
+const code = { name: "code", number: 2, kind: { maxBytes: codeMaxBytes } } as const;
+
+const laneLayouts = layoutsOf({
+  dial: [
+    1,
+    [
       turn,
-      dialId: [2, "uint64"],
-      address: [3, { maxBytes: addressMaxBytes }],
-      remainingMs: [4, "uint32"],
-      protocol: [5, { maxBytes: protocolMaxBytes }],
-    },
-  },
-  dialed: { member: 2, fields: { turn, reached: [2, { maxBytes: addressMaxBytes }] } },
-  refused: { member: 3, fields: { turn, code, text: [3, { maxBytes: textMaxBytes }] } },
-  end: { member: 5, fields: { turn } },
-  reset: { member: 6, fields: { turn, code } },
-} as const satisfies Record<Exclude<LaneMessage["type"], "data">, { member: number; fields: Layout }>;
+      { name: "dialId", number: 2, kind: "uint64" },
+      { name: "address", number: 3, kind: { maxBytes: addressMaxBytes } },
+      { name: "remainingMs", number: 4, kind: "uint32" },
+      { name: "protocol", number: 5, kind: { maxBytes: protocolMaxBytes } },
+    ],
+  ],
+  dialed: [2, [turn, { name: "reached", number: 2, kind: { maxBytes: addressMaxBytes } }]],
+  refused: [3, [turn, code, { name: "text", number: 3, kind: { maxBytes: textMaxBytes } }]],
+  end: [5, [turn]],
+  reset: [6, [turn, code]],
+});
 
-/** DATA alone is bytes without a message around them, for it comes most often. */
+/** Data alone is bytes without a message around them, for it comes most often. */
 const dataMember = 4;
 
-const linkLayouts = {
-  welcome: { member: 1, fields: { token: [1, "bytes"] } },
-  lanesWanted: { member: 2, fields: { count: [1, "uint32"] } },
-  ping: { member: 3, fields: { number: [1, "uint32"] } },
-  pong: { member: 4, fields: { number: [1, "uint32"] } },
-  draining: { member: 5, fields: {} },
-} as const satisfies Record<LinkMessage["type"], { member: number; fields: Layout }>;
+const linkLayouts = layoutsOf({
+  welcome: [1, [{ name: "token", number: 1, kind: "bytes" }]],
+  lanesWanted: [2, [{ name: "count", number: 1, kind: "uint32" }]],
+  ping: [3, [{ name: "number", number: 1, kind: "uint32" }]],
+  pong: [4, [{ name: "number", number: 1, kind: "uint32" }]],
+  draining: [5, []],
+});
+
+function layoutsOf(messages: Readonly<Record<string, readonly [member: number, fields: readonly Field[]]>>): Layouts {
+  const byMember: Layout[] = [];
+  const byType = new Map<string, Layout>();
+  for (const [type, [member, fields]] of Object.entries(messages)) {
+    const empty = Object.fromEntries(fields.map(({ name, kind }) => [name, emptyOf(kind)]));
+    const layout = { type, member, fields, empty };
+    byMember[member] = layout;
+    byType.set(type, layout);
+  }
+  return { byMember, byType };
+}
 
 /**
  * `data` is a view into `message`. Of several members the last one counts. Throws WireError for broken protobuf, a field of
@@ -92,17 +123,15 @@ export function decodeLinkMessage(message: Buffer): LinkMessage | UnknownMessage
 
 /** The pieces of one message, for `GrpcStream.send`; the bytes of `data` are not copied. Throws WireError for a string over its limit. */
 export function encodeLaneMessage(message: LaneMessage): readonly Uint8Array[] {
-  if (message.type !== "data") return [encode(message, laneLayouts[message.type])];
+  if (message.type !== "data") return [encode(message, laneLayouts)];
   const head = new WireWriter(1 + varintSize(message.data.length));
   head.lengthOf(dataMember, message.data.length);
   return [head.buffer, message.data];
 }
 
 export function encodeLinkMessage(message: LinkMessage): readonly Uint8Array[] {
-  return [encode(message, linkLayouts[message.type])];
+  return [encode(message, linkLayouts)];
 }
-
-type Layouts = Readonly<Record<string, { readonly member: number; readonly fields: Layout }>>;
 
 function decode<Message extends { readonly type: string }>(
   bytes: Buffer,
@@ -116,34 +145,33 @@ function decode<Message extends { readonly type: string }>(
       found = { type: "data", data: reader.bytes() };
       continue;
     }
-    const type = Object.keys(layouts).find((name) => layouts[name]?.member === reader.field);
-    if (type === undefined) {
+    const layout = layouts.byMember[reader.field];
+    if (layout === undefined) {
       reader.skip();
       continue;
     }
     const outer = reader.enter();
-    found = { type, ...readFields(reader, layouts[type]?.fields ?? {}) };
+    found = readMessage(reader, layout);
     reader.leave(outer);
   }
   return found as Message | UnknownMessage;
 }
 
-function readFields(reader: WireReader, layout: Layout): Record<string, Value> {
-  const values: Record<string, Value> = {};
-  for (const [name, [, kind]] of Object.entries(layout)) values[name] = emptyOf(kind);
+function readMessage(reader: WireReader, { type, fields, empty }: Layout): object {
+  const message: Record<string, Value> = { type, ...empty };
   while (reader.nextField()) {
-    const entry = Object.entries(layout).find(([, [field]]) => field === reader.field);
-    if (entry === undefined) {
-      reader.skip();
-      continue;
-    }
-    const [name, [, kind]] = entry;
-    if (kind === "uint32") values[name] = reader.uint32();
-    else if (kind === "uint64") values[name] = BigInt.asUintN(64, reader.int64());
-    else if (kind === "bytes") values[name] = shortBytes(reader.bytes());
-    else values[name] = cleanErrorText(reader.string(kind.maxBytes));
+    const field = fields.find(({ number }) => number === reader.field);
+    if (field === undefined) reader.skip();
+    else message[field.name] = readValue(reader, field.kind);
   }
-  return values;
+  return message;
+}
+
+function readValue(reader: WireReader, kind: Kind): Value {
+  if (kind === "uint32") return reader.uint32();
+  if (kind === "uint64") return BigInt.asUintN(64, reader.int64());
+  if (kind === "bytes") return shortBytes(reader.bytes());
+  return cleanErrorText(reader.string(kind.maxBytes));
 }
 
 function emptyOf(kind: Kind): Value {
@@ -157,20 +185,23 @@ function shortBytes(bytes: Buffer): Buffer {
   return Buffer.from(bytes);
 }
 
-function encode(message: object, { member, fields }: { readonly member: number; readonly fields: Layout }): Buffer {
-  const values = Object.entries(fields)
-    .map(([name, [field, kind]]) => ({ name, field, kind, value: (message as Record<string, Value>)[name] }))
-    .filter((entry): entry is { name: string; field: number; kind: Kind; value: Value } => isPresent(entry.value));
-  const inner = values.reduce((size, { name, kind, value }) => size + 1 + sizeOf(name, kind, value), 0);
+function encode(message: { readonly type: string }, layouts: Layouts): Buffer {
+  const layout = layouts.byType.get(message.type);
+  if (layout === undefined) throw new Error(`no layout for ${message.type}`);
+  const values = message as unknown as Readonly<Record<string, Value>>;
+  const present = layout.fields.filter(({ name }) => isPresent(values[name]));
+  const inner = present.reduce((size, field) => size + 1 + sizeOf(field, values[field.name] as Value), 0);
   const writer = new WireWriter(1 + varintSize(inner) + inner);
-  writer.lengthOf(member, inner);
-  for (const { field, value } of values) {
-    if (typeof value === "number") writer.number(field, value);
-    else if (typeof value === "bigint") writer.int64(field, value);
-    else if (typeof value === "string") writer.string(field, value);
-    else writer.bytes(field, value);
-  }
+  writer.lengthOf(layout.member, inner);
+  for (const { name, number } of present) writeValue(writer, number, values[name] as Value);
   return writer.buffer;
+}
+
+function writeValue(writer: WireWriter, field: number, value: Value): void {
+  if (typeof value === "number") writer.number(field, value);
+  else if (typeof value === "bigint") writer.int64(field, value);
+  else if (typeof value === "string") writer.string(field, value);
+  else writer.bytes(field, value);
 }
 
 /** Proto3 leaves zero and empty values out. */
@@ -178,7 +209,7 @@ const isPresent = (value: Value | undefined): boolean =>
   typeof value === "object" ? value.length > 0 : value !== undefined && Boolean(value);
 
 /** Bytes of a value without its tag. */
-function sizeOf(name: string, kind: Kind, value: Value): number {
+function sizeOf({ name, kind }: Field, value: Value): number {
   if (typeof value === "number") return varintSize(value);
   if (typeof value === "bigint") return int64Size(value);
   const length = typeof value === "string" ? Buffer.byteLength(value) : value.length;

@@ -19,6 +19,7 @@ try {
 const order = [
   "matrix",
   "metrics",
+  "flags",
   "curl",
   "apiserver",
   "reusable",

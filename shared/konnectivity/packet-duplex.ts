@@ -2,7 +2,7 @@ import { Socket } from "node:net";
 import { Duplex } from "node:stream";
 import type { PacketStream } from "./packet-stream.ts";
 
-/** What one queued chunk costs besides its bytes, so that a flood of tiny ones counts (DESIGN: each queue names its limit). */
+/** What one queued chunk costs besides its bytes, so that a flood of tiny ones counts. */
 const chunkOverheadBytes = 256;
 /** Chunks below this are copied out of the read buffer that they would otherwise keep alive. */
 const copyBelowBytes = 4096;

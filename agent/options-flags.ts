@@ -1,4 +1,10 @@
-import { commonFlags, halfCloseTimeoutFlag, httpGroup, profilingFlags } from "../shared/options/common-flags.ts";
+import {
+  commonFlags,
+  halfCloseTimeoutFlag,
+  heldBytesFlag,
+  httpGroup,
+  profilingFlags,
+} from "../shared/options/common-flags.ts";
 import { type FlagTable, works } from "../shared/options/flag.ts";
 
 const server = "Server";
@@ -166,6 +172,7 @@ export const agentFlags = {
   ...profilingFlags,
 
   "half-close-timeout": halfCloseTimeoutFlag,
+  "max-held-mib": heldBytesFlag,
   "xfr-channel-size": {
     type: "int",
     default: "150",

@@ -14,11 +14,12 @@ import {
   idMaxBytes,
   type ListenAddress,
   requireHeaderText,
+  requireLimit,
   requirePort,
   requirePositive,
   withPrefix,
 } from "../shared/options/checks.ts";
-import { answerFlags, logNotices, readLogOptions } from "../shared/options/common-flags.ts";
+import { answerFlags, heldBytesOf, logNotices, readLogOptions } from "../shared/options/common-flags.ts";
 import type { KeyPairFiles } from "../shared/options/file-checks.ts";
 import { toTimerMs } from "../shared/options/go-duration.ts";
 import { parseFlags } from "../shared/options/pflag.ts";
@@ -60,6 +61,8 @@ export interface AgentOptions {
   readonly syncIntervalMs: number;
   readonly syncIntervalCapMs: number;
   readonly halfCloseTimeoutMs: number;
+  /** What this process may hold for connections. */
+  readonly heldBytesMax: number;
   readonly syncForever: boolean;
   readonly serverCountSource: ServerCountSource;
   /** Which leases to count servers by; undefined if they are not counted. */
@@ -115,6 +118,7 @@ function validateOwnRules(values: AgentFlagValues): void {
   for (const name of ["sync-interval", "probe-interval", "half-close-timeout"] as const) {
     requirePositive(name, values[name]);
   }
+  requireLimit("max-held-mib", values["max-held-mib"]);
   requireHeaderText("agent-id", values["agent-id"], idMaxBytes);
   requireHeaderText("agent-identifiers", values["agent-identifiers"], identifiersMaxBytes);
   readLinkProtocol(values["link-protocol"]);
@@ -148,6 +152,7 @@ function toOptions(values: AgentFlagValues, env: NodeJS.ProcessEnv, notices: rea
     syncIntervalMs: toTimerMs(values["sync-interval"]),
     syncIntervalCapMs: toTimerMs(values["sync-interval-cap"]),
     halfCloseTimeoutMs: toTimerMs(values["half-close-timeout"]),
+    heldBytesMax: heldBytesOf(values),
     syncForever: values["sync-forever"],
     serverCountSource: values["server-count-source"] === "max" ? "max" : "default",
     ...(values["count-server-leases"]

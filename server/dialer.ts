@@ -1,12 +1,13 @@
 import type { Duplex } from "node:stream";
 import type { Clock } from "../shared/clock.ts";
 import type { DialRequest } from "../shared/dial.ts";
-import { ProxyError } from "../shared/errors.ts";
+import { type ErrorCode, ProxyError } from "../shared/errors.ts";
 import type { Log } from "../shared/log.ts";
 import { splice } from "../shared/stream/splice.ts";
 import type { AgentLink, LinkedConnection } from "./links/link.ts";
 import type { Registry } from "./links/registry.ts";
 import type { ServerMetrics } from "./metrics.ts";
+import type { ServerLimits } from "./options-limits.ts";
 
 export interface DialerDeps {
   readonly registry: Registry;
@@ -16,6 +17,7 @@ export interface DialerDeps {
 }
 
 export interface DialerOptions {
+  readonly limits: Pick<ServerLimits, "frontendConnectionsMax" | "pendingDialsMax">;
   /** From the request to the agent's answer, attempts on other agents included. */
   readonly dialTimeoutMs: number;
   readonly halfCloseTimeoutMs: number;
@@ -38,6 +40,8 @@ export interface FrontendIdentity {
 const holdEndpointMs = 50;
 /** A frontend's FIN travels on as a full close where the wire has no half-close: after the endpoint was silent for this long. */
 const frontendFinGraceMs = 1_000;
+/** Another agent may be able where the first was lost, or has all that it may have. */
+const triesAnother: ReadonlySet<ErrorCode> = new Set(["agent_lost", "over_limit"]);
 
 /**
  * Carries out one dial from request to spliced connection: choose an agent, dial, keep the deadline, try once more on
@@ -60,10 +64,14 @@ export class Dialer {
     this.#options = options;
   }
 
-  /** Takes over `request`. Whatever happens to it is told to the frontend, not to the caller. */
-  dial(request: DialRequest, frontend: FrontendIdentity): void {
+  /**
+   * Takes over `request`. Whatever happens to it is told to the frontend, not to the caller. Resolves once nothing of it is
+   * left; never rejects.
+   */
+  dial(request: DialRequest, frontend: FrontendIdentity): Promise<void> {
     const done = this.#run(request, frontend).finally(() => this.#running.delete(done));
     this.#running.add(done);
+    return done;
   }
 
   /** From now on every dial is refused with `shutdown`; connections go on. */
@@ -135,21 +143,37 @@ export class Dialer {
     deadlineAt: number,
   ): Promise<{ link: AgentLink; agentEnd: LinkedConnection }> {
     if (!this.#accepting) throw new ProxyError("shutdown", "the proxy server is shutting down");
+    this.#requireRoom();
     const tried = new Set<AgentLink>();
     let failure: ProxyError | undefined;
     while (tried.size < 2) {
       const link = this.#deps.registry.choose(target.address, tried);
       if (link === undefined) throw failure ?? new ProxyError("no_agent", "No agent available");
+      if (tried.size > 0) this.#deps.metrics.dialRetries.inc();
       tried.add(link);
       try {
         const remainingMs = Math.max(1, Math.ceil(deadlineAt - this.#deps.clock.now()));
         return { link, agentEnd: await link.dial({ id, target, remainingMs }, { signal }) };
       } catch (error) {
         failure = ProxyError.from(error);
-        if (failure.code !== "agent_lost" || signal.aborted) throw failure;
+        if (!triesAnother.has(failure.code) || signal.aborted) throw failure;
       }
     }
     throw failure ?? new ProxyError("no_agent", "No agent available");
+  }
+
+  /** Called before the dial counts among those that run, and after it counts among those under way. */
+  #requireRoom(): void {
+    const { frontendConnectionsMax, pendingDialsMax } = this.#options.limits;
+    const { metrics } = this.#deps;
+    if (this.#running.size >= frontendConnectionsMax) {
+      metrics.refused("frontend_connections");
+      throw new ProxyError("over_limit", `this server has ${frontendConnectionsMax} connections already`);
+    }
+    if (this.#dialing.size > pendingDialsMax) {
+      metrics.refused("pending_dials");
+      throw new ProxyError("over_limit", `this server has ${pendingDialsMax} dials without an answer already`);
+    }
   }
 
   async #serve(

@@ -53,6 +53,8 @@ export class ServerMetrics {
   readonly httpConnections: Gauge;
   readonly pendingDials: Gauge;
   readonly established: Gauge;
+  /** Dials that were tried on a second agent. */
+  readonly dialRetries: Counter;
   /** Streams that are paused because a reader behind them is full. */
   readonly fullReceiveChannels: PerServiceMethod;
   readonly frontendPackets: CodedPacketMeter;
@@ -120,6 +122,10 @@ export class ServerMetrics {
     this.frontendPackets = packets.meter({ sent: "to_client", received: "from_client" });
     this.agentPackets = packets.meter({ sent: "to_agent", received: "from_agent" });
     this.leases = leaseMetrics(registry);
+    this.dialRetries = counter(registry, {
+      name: "hawser_server_dial_retries_total",
+      help: "Dials that were tried on a second agent, since the first was lost or had no room.",
+    });
     this.#connections = new ConnectionMetrics(registry, "server");
   }
 

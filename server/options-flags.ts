@@ -1,4 +1,10 @@
-import { commonFlags, halfCloseTimeoutFlag, httpGroup, profilingFlags } from "../shared/options/common-flags.ts";
+import {
+  commonFlags,
+  halfCloseTimeoutFlag,
+  heldBytesFlag,
+  httpGroup,
+  profilingFlags,
+} from "../shared/options/common-flags.ts";
 import { type FlagTable, works } from "../shared/options/flag.ts";
 
 const frontend = "Frontend (kube-apiserver)";
@@ -219,6 +225,35 @@ export const serverFlags = {
     status: works,
   },
   "half-close-timeout": halfCloseTimeoutFlag,
+  "max-frontend-connections": {
+    type: "int",
+    default: "20000",
+    group: limits,
+    help: "Clients of the frontend at once, and connections that they all have; at the limit the oldest client without a dial goes.",
+    status: works,
+  },
+  "max-pending-dials": {
+    type: "int",
+    default: "2000",
+    group: limits,
+    help: "Dials at once that no agent has answered; one more is refused.",
+    status: works,
+  },
+  "max-agent-links": {
+    type: "int",
+    default: "10000",
+    group: limits,
+    help: "Agents that may be linked at once; one more is refused.",
+    status: works,
+  },
+  "max-agent-connections": {
+    type: "int",
+    default: "10000",
+    group: limits,
+    help: "Dials and connections that one agent may have at once; the next goes to another agent or is refused.",
+    status: works,
+  },
+  "max-held-mib": heldBytesFlag,
   "xfr-channel-size": {
     type: "int",
     default: "10",

@@ -27,6 +27,7 @@ import type { ExpectedAccount } from "./authentication/token-review.ts";
 import { type LeaseOptions, leaseName } from "./leases/lease-publisher.ts";
 import { serverFlags } from "./options-flags.ts";
 import { identityNotices, readIdentifierPolicy, validateIdentityFlags } from "./options-identity.ts";
+import { readLimits, type ServerLimits, validateLimits } from "./options-limits.ts";
 import {
   type FrontendMode,
   readMode,
@@ -84,6 +85,7 @@ export interface ServerOptions {
   readonly dialTimeoutMs: number;
   readonly halfCloseTimeoutMs: number;
   readonly gracefulShutdownTimeoutMs: number;
+  readonly limits: ServerLimits;
   /** The lease to publish; undefined if this server has nothing to do with leases. */
   readonly leases: LeaseOptions | undefined;
   readonly log: LogOptions;
@@ -143,6 +145,7 @@ function validateOwnRules(values: ServerFlagValues): void {
   validateIdentityFlags(values, checksAgents(values));
   requireHeaderText("server-id", values["server-id"], idMaxBytes);
   requirePositive("half-close-timeout", values["half-close-timeout"]);
+  validateLimits(values);
   if (values["enable-lease-controller"]) validateLease(values);
   if (values["kubeconfig-burst"] < 0) {
     throw new UsageError(`--kubeconfig-burst must be >= 0, got ${values["kubeconfig-burst"]}`);
@@ -229,6 +232,7 @@ function toOptions(values: ServerFlagValues, env: NodeJS.ProcessEnv, notices: re
     dialTimeoutMs: toTimerMs(values["backend-dial-timeout"]) || clientDialTimeoutMs,
     halfCloseTimeoutMs: toTimerMs(values["half-close-timeout"]),
     gracefulShutdownTimeoutMs: toTimerMs(values["graceful-shutdown-timeout"]),
+    limits: readLimits(values),
     leases: values["enable-lease-controller"]
       ? {
           serverId: values["server-id"],

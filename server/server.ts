@@ -48,7 +48,10 @@ export class ProxyServer {
     this.#dialer = new Dialer(shared, options);
     this.#frontends = options.frontends.map(
       (frontend) =>
-        new Frontend({ ...deps, dialer: this.#dialer }, { ...frontend, keepaliveMs: options.frontendKeepaliveMs }),
+        new Frontend(
+          { ...deps, dialer: this.#dialer },
+          { ...options, ...frontend, keepaliveMs: options.frontendKeepaliveMs },
+        ),
     );
     this.#leases = leaseController(deps, options);
     this.#agents = new AgentListener({ ...shared, authenticator: authenticatorOf(deps, options) }, options);

@@ -6,13 +6,13 @@ import { ProxyError } from "../../shared/errors.ts";
 import { DialTimeout, describeDialFailure } from "../../shared/konnectivity/dial-error-text.ts";
 
 /** From order to connected socket, name lookup included. */
-const endpointDialTimeoutMs = 5_000;
+export const endpointDialTimeoutMs = 5_000;
 /** Between the starts of attempts on a name's addresses (RFC 8305). */
 const attemptIntervalMs = 250;
 /** Endpoint sockets are probed after this long without a byte, so that a vanished endpoint is noticed. */
 const keepAliveMs = 15_000;
 /** Lookups occupy the runtime's four worker threads; more than this at once would keep file access waiting behind DNS. */
-const lookupsMax = 2;
+export const lookupsMax = 2;
 
 export interface EndpointConnection {
   readonly socket: Socket;

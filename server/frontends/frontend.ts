@@ -4,6 +4,7 @@ import type { Clock } from "../../shared/clock.ts";
 import type { DialRequest } from "../../shared/dial.ts";
 import type { ProxyError } from "../../shared/errors.ts";
 import { GrpcServer } from "../../shared/grpc/server.ts";
+import { GrpcCode } from "../../shared/grpc/status.ts";
 import type { GrpcServerCall } from "../../shared/grpc/stream.ts";
 import type { Log } from "../../shared/log.ts";
 import { peerOf } from "../../shared/peer-address.ts";
@@ -14,6 +15,8 @@ import { type Listener, listenTls, listenUds } from "../listeners/listener.ts";
 import { type Protocol, sniffProtocol } from "../listeners/sniff.ts";
 import type { ServerMetrics } from "../metrics.ts";
 import type { FrontendOptions } from "../options.ts";
+import type { ServerLimits } from "../options-limits.ts";
+import { ClientGate } from "./client-gate.ts";
 import { isAllowed, namesOf } from "./client-names.ts";
 import { GrpcFrontendStream } from "./grpc-stream.ts";
 import { HttpConnectFrontend } from "./http-connect.ts";
@@ -24,7 +27,7 @@ const proxyPath = "/ProxyService/Proxy";
 const keepaliveMaxMs = 30_000;
 
 /** One kube-apiserver, one source, may open a connection for each of many dials at once. */
-const handshakeLimits = { max: 4_096, perSourceMax: 4_096 };
+export const frontendHandshakeLimits = { max: 4_096, perSourceMax: 4_096 };
 
 export interface FrontendDeps {
   readonly clock: Clock;
@@ -33,18 +36,28 @@ export interface FrontendDeps {
   readonly dialer: Dialer;
 }
 
+type Options = FrontendOptions & {
+  readonly keepaliveMs: number;
+  readonly limits: Pick<ServerLimits, "frontendConnectionsMax">;
+};
+
 /** A listener on which clients ask for connections, by gRPC, by HTTP CONNECT, or by either. */
 export class Frontend {
   readonly #deps: FrontendDeps;
-  readonly #options: FrontendOptions;
+  readonly #options: Options;
   readonly #grpc: GrpcServer;
   readonly #connect: HttpConnectFrontend;
-  readonly #sockets = new Set<Socket>();
+  readonly #sockets: ClientGate<Socket>;
+  /** Of gRPC, which may have many on one socket. */
+  readonly #streams: ClientGate<GrpcServerCall>;
   #listener: Listener | undefined;
 
-  constructor(deps: FrontendDeps, options: FrontendOptions & { readonly keepaliveMs: number }) {
+  constructor(deps: FrontendDeps, options: Options) {
     this.#deps = deps;
     this.#options = options;
+    const max = options.limits.frontendConnectionsMax;
+    this.#sockets = new ClientGate({ max, onEvicted: (socket) => this.#evict(socket) });
+    this.#streams = new ClientGate({ max, onEvicted: (call) => this.#evictStream(call) });
     const intervalMs = Math.min(options.keepaliveMs, keepaliveMaxMs);
     this.#grpc = new GrpcServer(deps, {
       role: "frontends",
@@ -71,7 +84,7 @@ export class Frontend {
       return;
     }
     this.#listener = await listenTls(
-      { log: this.#deps.log, onHandshakeRefused: () => this.#deps.metrics.refused("handshakes") },
+      { log: this.#deps.log, onRefused: (limit) => this.#deps.metrics.refused(limit) },
       {
         host: listen.host,
         port: listen.port,
@@ -79,7 +92,7 @@ export class Frontend {
         clientCa: loadCaBundle(listen.caFile),
         tls: listen.tls,
         alpn: { grpc: ["h2"], "http-connect": ["http/1.1"], auto: ["h2", "http/1.1"] }[mode],
-        handshakes: handshakeLimits,
+        handshakes: frontendHandshakeLimits,
       },
       (socket) => this.#admit(socket, listen.clientNames),
     );
@@ -94,13 +107,15 @@ export class Frontend {
 
   /** After `drain`: resolves when the last client has left, as each does that has heard of its connection's end. */
   async deserted(): Promise<void> {
-    await Promise.all([...this.#sockets].map((socket) => new Promise((resolve) => socket.once("close", resolve))));
+    await Promise.all(
+      [...this.#sockets.clients].map((socket) => new Promise((resolve) => socket.once("close", resolve))),
+    );
   }
 
   /** Ends everything at once. */
   abort(reason: ProxyError): void {
     this.#grpc.abort(reason.message);
-    for (const socket of this.#sockets) socket.destroy();
+    for (const socket of this.#sockets.clients) socket.destroy();
   }
 
   #admit(socket: TLSSocket, clientNames: readonly string[]): void {
@@ -117,11 +132,12 @@ export class Frontend {
   }
 
   #accept(socket: Socket): void {
-    this.#sockets.add(socket);
-    socket.once("close", () => this.#sockets.delete(socket));
+    this.#sockets.enter(socket);
+    socket.once("close", () => this.#sockets.leave(socket));
     socket.on("error", (error) => this.#deps.log.debug({ err: error }, "frontend socket failed"));
     if (this.#options.mode !== "auto") return this.#serve(socket, this.#options.mode);
-    sniffProtocol(socket, this.#deps, (protocol) => this.#serve(socket, protocol));
+    const onRefused = (limit: string) => this.#deps.metrics.refused(limit);
+    sniffProtocol(socket, { ...this.#deps, onRefused }, (protocol) => this.#serve(socket, protocol));
   }
 
   #serve(socket: Socket, protocol: Protocol): void {
@@ -132,16 +148,39 @@ export class Frontend {
   #serveStream(call: GrpcServerCall): void {
     const { metrics } = this.#deps;
     metrics.grpcConnections.Proxy.inc();
-    void call.closed.then(() => metrics.grpcConnections.Proxy.dec());
+    this.#streams.enter(call);
+    void call.closed.then(() => {
+      this.#streams.leave(call);
+      metrics.grpcConnections.Proxy.dec();
+    });
     new GrpcFrontendStream({
       ...this.#deps,
       call,
-      dial: (request) => this.#dial(request, "grpc", call.session.socket),
+      dial: (request) => this.#streams.use(call, this.#dial(request, "grpc", call.session.socket)),
     }).start();
   }
 
-  #dial(request: DialRequest, protocol: FrontendIdentity["protocol"], socket: Socket): void {
+  #dial(request: DialRequest, protocol: FrontendIdentity["protocol"], socket: Socket): Promise<void> {
     const subject = socket instanceof TLSSocket ? peerIdentity(socket)?.commonName : undefined;
-    this.#deps.dialer.dial(request, { protocol, peer: peerOf(socket), subject });
+    const done = this.#deps.dialer.dial(request, { protocol, peer: peerOf(socket), subject });
+    this.#sockets.use(socket, done);
+    return done;
+  }
+
+  #evict(socket: Socket): void {
+    // One that was refused already only lingers to read that.
+    if (!socket.writableEnded) this.#countEviction(peerOf(socket));
+    socket.destroy();
+  }
+
+  #evictStream(call: GrpcServerCall): void {
+    this.#countEviction(call.session.peer);
+    const message = "too many clients: this one was the oldest without a connection";
+    call.fail({ code: GrpcCode.RESOURCE_EXHAUSTED, message });
+  }
+
+  #countEviction(peer: string): void {
+    this.#deps.metrics.refused("frontend_connections");
+    this.#deps.log.warn({ peer }, "client dropped: there are too many, and it had neither dial nor connection");
   }
 }

@@ -10,7 +10,7 @@ import type { Log } from "../../shared/log.ts";
 import type { ServerMetrics } from "../metrics.ts";
 
 /** What the endpoint-bound queue may hold when the next packet comes; then this stream, which nobody shares, pauses. */
-const queueMaxBytes = 256 * 1024;
+export const queueMaxBytes = 256 * 1024;
 
 type State =
   | { readonly name: "idle" }

@@ -8,8 +8,8 @@ import { peerOf } from "../../shared/peer-address.ts";
 import type { ServerMetrics } from "../metrics.ts";
 
 /** From the first byte of a request to the end of its head. */
-const headTimeoutMs = 10_000;
-const headMaxBytes = 16 * 1024;
+export const headTimeoutMs = 10_000;
+export const headMaxBytes = 16 * 1024;
 /** After a refusal the socket is read for this long, so that bytes on their way to us do not turn our answer into a reset. */
 const lingerMs = 2_000;
 
@@ -61,6 +61,7 @@ export class HttpConnectFrontend {
 
   #awaitHead(socket: Socket): void {
     const cancel = this.#clock.after(headTimeoutMs, () => {
+      this.#metrics.refused("connect_head_time");
       this.#log.info({ peer: peerOf(socket) }, "client closed: no complete request within 10 s");
       socket.destroy();
     });
@@ -123,6 +124,7 @@ export class HttpConnectFrontend {
     }
     this.#stopWaiting(socket);
     const status = error.code === "HPE_HEADER_OVERFLOW" ? 431 : 400;
+    if (status === 431) this.#metrics.refused("connect_head");
     this.#endWith(socket, `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\n\r\n`);
   }
 

@@ -12,8 +12,6 @@ import type { ServerOptions } from "../options.ts";
 import type { AgentIdentity } from "./link.ts";
 import type { Registry } from "./registry.ts";
 
-const linksMax = 10_000;
-
 export interface AdmissionDeps {
   readonly metrics: ServerMetrics;
   readonly registry: Registry;
@@ -21,7 +19,7 @@ export interface AdmissionDeps {
   readonly authenticator: TokenAuthenticator | undefined;
 }
 
-export type AdmissionOptions = Pick<ServerOptions, "agentIdentifierPolicy">;
+export type AdmissionOptions = Pick<ServerOptions, "agentIdentifierPolicy" | "limits">;
 
 /** What an agent says of itself. */
 export type AgentClaims = ReturnType<typeof parseAgentMetadata>;
@@ -56,9 +54,10 @@ export class Admission {
 
   #requireRoom(): void {
     const { registry, metrics } = this.#deps;
-    if (registry.links.size < linksMax) return;
+    const { agentLinksMax } = this.#options.limits;
+    if (registry.links.size < agentLinksMax) return;
     metrics.refused("links");
-    throw new ProxyError("over_limit", `this server has ${linksMax} agent links already`);
+    throw new ProxyError("over_limit", `this server has ${agentLinksMax} agent links already`);
   }
 
   #requireOwn(identifiers: AgentIdentifiers, proof: AgentProof | undefined): void {

@@ -14,13 +14,15 @@ import type { ServerOptions } from "../options.ts";
 import { Admission, type AdmissionDeps, type AdmissionOptions, type AgentClaims } from "./admission.ts";
 import { KonnectivityLink } from "./konnectivity-link.ts";
 import type { AgentIdentity } from "./link.ts";
-import { lanesMax, TunnelLink } from "./tunnel-link.ts";
+import { TunnelLink } from "./tunnel-link.ts";
 
 /** Path that the reference's agents call. Source: proto/konnectivity.proto. */
 const connectPath = "/AgentService/Connect";
 /** From accept to an admitted stream. */
-const admissionTimeoutMs = 10_000;
-const handshakeLimits = { max: 256, perSourceMax: 32 };
+export const admissionTimeoutMs = 10_000;
+/** Most that HTTP/2 can say. */
+const callsMax = 2 ** 31 - 1;
+export const agentHandshakeLimits = { max: 256, perSourceMax: 32 };
 /** A link is pinged this often at least, and given up after this long without a byte: a dead agent is noticed within 15 s. */
 const pingIntervalMaxMs = 4_000;
 const silenceMaxMs = 12_000;
@@ -71,7 +73,7 @@ export class AgentListener {
   async start(): Promise<void> {
     const { host, port, keyPair, caFile, tls } = this.#options.agentListener;
     this.#listener = await listenTls(
-      { log: this.#deps.log, onHandshakeRefused: () => this.#deps.metrics.refused("handshakes") },
+      { log: this.#deps.log, onRefused: (limit) => this.#deps.metrics.refused(limit) },
       {
         host,
         port,
@@ -79,7 +81,7 @@ export class AgentListener {
         clientCa: caFile === undefined ? undefined : loadCaBundle(caFile),
         tls,
         alpn: ["h2"],
-        handshakes: handshakeLimits,
+        handshakes: agentHandshakeLimits,
       },
       (socket) => this.#accept(socket),
     );
@@ -123,14 +125,15 @@ export class AgentListener {
     socket.once("close", cancel);
   }
 
-  readonly #openPackets: OpenLink = (call, agent, log) => new KonnectivityLink({ ...this.#deps, call, log }, { agent });
+  readonly #openPackets: OpenLink = (call, agent, log) =>
+    new KonnectivityLink({ ...this.#deps, call, log }, { agent, ...this.#options.limits });
 
   readonly #openTunnel: OpenLink = (call, agent, log) => {
-    const link = new TunnelLink({ ...this.#deps, call, log }, { agent });
+    const link = new TunnelLink({ ...this.#deps, call, log }, { agent, ...this.#options.limits });
     const links = this.#tunnels.get(call.session) ?? new Set();
     this.#tunnels.set(call.session, links.add(link));
     void call.closed.then(() => links.delete(link));
-    call.session.allowCalls(links.size * (lanesMax + 1));
+    call.session.allowCalls(Math.min(links.size * (link.lanesMax + 1), callsMax));
     call.session.tuneWindows();
     return link;
   };

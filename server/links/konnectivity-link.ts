@@ -11,13 +11,11 @@ import { StallGuard } from "../../shared/konnectivity/stall-guard.ts";
 import { type LinkState, linkMoves, requireMove } from "../../shared/lifecycle.ts";
 import type { Log } from "../../shared/log.ts";
 import type { ServerMetrics } from "../metrics.ts";
-import type { AgentIdentity, AgentLink, DialOrder, LinkedConnection } from "./link.ts";
+import type { AgentIdentity, AgentLink, AgentLinkLimits, DialOrder, LinkedConnection } from "./link.ts";
 import { ProgressWatch } from "./progress-watch.ts";
 
 /** What one connection may have queued towards its frontend when its next packet comes. */
-const queueMaxBytes = 1024 * 1024;
-/** Dials and connections together, and among them connections for whose CLOSE_RSP is still waited. */
-const connectionsMax = 10_000;
+export const queueMaxBytes = 1024 * 1024;
 
 /** An id that no agent gives: it counts up from 1, or from a base well below this. A CLOSE_REQ for it harms nothing, and is answered. */
 const unusedConnectId = 2n ** 63n - 1n;
@@ -40,6 +38,8 @@ export class KonnectivityLink implements AgentLink {
   readonly #watch: ProgressWatch;
   readonly #log: Log;
   readonly #metrics: ServerMetrics;
+  /** Dials and connections together, and among them connections for whose CLOSE_RSP is still waited. */
+  readonly #connectionsMax: number;
   readonly #pending = new Map<DialId, PendingDial>();
   /** Every connection until the agent's CLOSE_RSP, also after this side has closed it. */
   readonly #connections = new Map<bigint, PacketDuplex>();
@@ -52,9 +52,10 @@ export class KonnectivityLink implements AgentLink {
       readonly log: Log;
       readonly metrics: ServerMetrics;
     },
-    options: { readonly agent: AgentIdentity },
+    options: { readonly agent: AgentIdentity } & AgentLinkLimits,
   ) {
     this.agent = options.agent;
+    this.#connectionsMax = options.agentConnectionsMax;
     this.#call = deps.call;
     this.#log = deps.log;
     this.#metrics = deps.metrics;
@@ -108,9 +109,9 @@ export class KonnectivityLink implements AgentLink {
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason);
       if (this.#state === "closed") return reject(new ProxyError("agent_lost", "the link to the agent is closed"));
-      if (this.#pending.size + this.#connections.size >= connectionsMax) {
+      if (this.#pending.size + this.#connections.size >= this.#connectionsMax) {
         this.#metrics.refused("agent_connections");
-        return reject(new ProxyError("over_limit", `the agent has ${connectionsMax} connections already`));
+        return reject(new ProxyError("over_limit", `the agent has ${this.#connectionsMax} connections already`));
       }
       if (this.#pending.has(order.id)) {
         return reject(new ProxyError("protocol", "another dial with this id is waiting at the agent"));

@@ -3,6 +3,7 @@ import type { ProxyError } from "../../shared/errors.ts";
 import type { AgentIdentifiers } from "../../shared/konnectivity/agent-identifiers.ts";
 import type { LinkState } from "../../shared/lifecycle.ts";
 import type { SpliceEnd } from "../../shared/stream/splice.ts";
+import type { ServerLimits } from "../options-limits.ts";
 
 /** Who an agent says it is. The id and the identifiers are claims; its certificate or token proves the rest. */
 export interface AgentIdentity {
@@ -30,6 +31,9 @@ export interface DialOrder {
   /** Milliseconds for which the answer is waited for. */
   readonly remainingMs: number;
 }
+
+/** How much one agent may carry. */
+export type AgentLinkLimits = Pick<ServerLimits, "agentConnectionsMax">;
 
 /** One agent joined to this server. Implemented once for each protocol on the agent port. */
 export interface AgentLink {

@@ -9,14 +9,12 @@ import type { Log } from "../../shared/log.ts";
 import { LinkStream } from "../../shared/tunnel/link-stream.ts";
 import type { LinkMessage } from "../../shared/tunnel/messages.ts";
 import type { ServerMetrics } from "../metrics.ts";
-import type { AgentIdentity, AgentLink, DialOrder, LinkedConnection } from "./link.ts";
+import type { AgentIdentity, AgentLink, AgentLinkLimits, DialOrder, LinkedConnection } from "./link.ts";
 import { ProgressWatch } from "./progress-watch.ts";
 import { type PendingDial, TunnelLane } from "./tunnel-lane.ts";
 
-/** Dials and connections together. */
-const connectionsMax = 10_000;
-/** Lanes that an agent may have: one for each connection, and the spare ones. */
-export const lanesMax = 20_000;
+/** Lanes that an agent may have beside one for each connection. */
+export const spareLanesMax = 10_000;
 
 /**
  * Hawser's own link: a lane for each connection, so that HTTP/2's window of each stream keeps one that stalls from its
@@ -30,6 +28,8 @@ export class TunnelLink implements AgentLink {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #metrics: ServerMetrics;
+  /** Dials and connections together. */
+  readonly #connectionsMax: number;
   readonly #stream: LinkStream;
   readonly #watch: ProgressWatch;
   readonly #lanes = new Set<TunnelLane>();
@@ -49,9 +49,10 @@ export class TunnelLink implements AgentLink {
       readonly log: Log;
       readonly metrics: ServerMetrics;
     },
-    options: { readonly agent: AgentIdentity },
+    options: { readonly agent: AgentIdentity } & AgentLinkLimits,
   ) {
     this.agent = options.agent;
+    this.#connectionsMax = options.agentConnectionsMax;
     this.#call = deps.call;
     this.#clock = deps.clock;
     this.#log = deps.log;
@@ -69,6 +70,11 @@ export class TunnelLink implements AgentLink {
 
   get state(): LinkState {
     return this.#state;
+  }
+
+  /** Lanes that the agent may have. */
+  get lanesMax(): number {
+    return this.#connectionsMax + spareLanesMax;
   }
 
   get openConnections(): number {
@@ -102,9 +108,9 @@ export class TunnelLink implements AgentLink {
       call.finish({ code: GrpcCode.UNAVAILABLE, message: "the link has ended" });
       return;
     }
-    if (this.#lanes.size >= lanesMax) {
+    if (this.#lanes.size >= this.lanesMax) {
       this.#metrics.refused("lanes");
-      call.finish({ code: GrpcCode.RESOURCE_EXHAUSTED, message: `a link has at most ${lanesMax} lanes` });
+      call.finish({ code: GrpcCode.RESOURCE_EXHAUSTED, message: `a link has at most ${this.lanesMax} lanes` });
       return;
     }
     const lane: TunnelLane = new TunnelLane(
@@ -133,9 +139,9 @@ export class TunnelLink implements AgentLink {
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason);
       if (this.#state === "closed") return reject(lost("the link to the agent is closed"));
-      if (this.#dials.size + this.openConnections >= connectionsMax) {
+      if (this.#dials.size + this.openConnections >= this.#connectionsMax) {
         this.#metrics.refused("agent_connections");
-        return reject(new ProxyError("over_limit", `the agent has ${connectionsMax} connections already`));
+        return reject(new ProxyError("over_limit", `the agent has ${this.#connectionsMax} connections already`));
       }
       if (this.#dials.has(order.id)) {
         return reject(new ProxyError("protocol", "another dial with this id is waiting at the agent"));

@@ -10,7 +10,7 @@ import { openSslCiphers } from "../../shared/tls/policy.ts";
 import type { TlsPolicy } from "../options.ts";
 import { HandshakeGate, type HandshakeLimits } from "./handshake-gate.ts";
 
-const handshakeTimeoutMs = 5_000;
+export const handshakeTimeoutMs = 5_000;
 /** Dead peers behind a silent network are noticed by TCP too, for what has no pings. */
 const tcpKeepAliveMs = 15_000;
 const backlog = 4096;
@@ -35,13 +35,13 @@ export interface TlsListenerOptions {
 
 /** Listens for TLS. `onSocket` gets each socket once its handshake is complete and its client certificate, if asked for, verified. */
 export async function listenTls(
-  deps: { readonly log: Log; readonly onHandshakeRefused: () => void },
+  deps: { readonly log: Log; readonly onRefused: (limit: "handshakes" | "handshake_time") => void },
   options: TlsListenerOptions,
   onSocket: (socket: TLSSocket) => void,
 ): Promise<Listener> {
   const gate = new HandshakeGate(options.handshakes, {
     onRefused: (source) => {
-      deps.onHandshakeRefused();
+      deps.onRefused("handshakes");
       deps.log.warn({ source }, "unfinished TLS handshake dropped: too many at once");
     },
   });
@@ -63,7 +63,8 @@ export async function listenTls(
       onSocket(socket);
     },
   );
-  tlsServer.on("tlsClientError", (error, socket) => {
+  tlsServer.on("tlsClientError", (error: NodeJS.ErrnoException, socket) => {
+    if (error.code === "ERR_TLS_HANDSHAKE_TIMEOUT") deps.onRefused("handshake_time");
     deps.log.info({ peer: peerOf(socket), reason: error.message }, "TLS handshake failed");
     socket.destroy();
   });

@@ -5,7 +5,7 @@ import type { Log } from "../../shared/log.ts";
 
 export type Protocol = "grpc" | "http-connect";
 
-const firstByteTimeoutMs = 10_000;
+export const firstByteTimeoutMs = 10_000;
 /** How every HTTP/2 connection begins; no HTTP/1 method starts like it. */
 const http2Preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 
@@ -15,11 +15,12 @@ const http2Preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
  */
 export function sniffProtocol(
   socket: Socket,
-  deps: { readonly clock: Clock; readonly log: Log },
+  deps: { readonly clock: Clock; readonly log: Log; readonly onRefused: (limit: "first_byte_time") => void },
   then: (protocol: Protocol) => void,
 ): void {
   if (socket instanceof TLSSocket && socket.alpnProtocol === "h2") return then("grpc");
   const cancel = deps.clock.after(firstByteTimeoutMs, () => {
+    deps.onRefused("first_byte_time");
     deps.log.info("client closed: it said nothing for 10 s");
     socket.destroy();
   });

@@ -7,7 +7,7 @@ export class DialTimeout extends Error {
 }
 
 /** Longest error text that `cleanErrorText` leaves, in bytes of UTF-8. */
-const errorTextMaxBytes = 1024;
+export const errorTextMaxBytes = 1024;
 
 /**
  * Makes a peer's text fit for logs and for other peers: at most 1 KiB of UTF-8, control characters and line separators

@@ -46,6 +46,14 @@ export function requirePositive(flag: string, nanoseconds: bigint): void {
   throw new UsageError(`--${flag} must be greater than 0, got ${formatGoDuration(nanoseconds)}`);
 }
 
+const limitMax = 1_000_000;
+
+/** Throws UsageError for a limit that leaves room for nothing, or for more than HTTP/2 can count on one connection. */
+export function requireLimit(flag: string, value: number): void {
+  if (value >= 1 && value <= limitMax) return;
+  throw new UsageError(`--${flag} must be from 1 to ${limitMax}, got ${value}`);
+}
+
 /** Throws UsageError for a text that cannot travel as a header's value, or is longer than peers take. */
 export function requireHeaderText(flag: string, text: string, maxBytes: number): void {
   if (text.length > maxBytes || !/^[\x20-\x7e]*$/.test(text)) {

@@ -142,6 +142,18 @@ export const halfCloseTimeoutFlag = {
   status: works,
 } as const satisfies FlagDefinition;
 
+/** What both halves take; each shows it among its own limits. */
+export const heldBytesFlag = {
+  type: "int",
+  default: "512",
+  group: "Limits",
+  help: "MiB that this process may hold for connections; past that the largest of those whose reader has stopped is reset.",
+  status: works,
+} as const satisfies FlagDefinition;
+
+export const heldBytesOf = (values: { readonly "max-held-mib": number }): number =>
+  values["max-held-mib"] * 1024 * 1024;
+
 export const httpGroup = "Health and admin";
 
 export const profilingFlags = {

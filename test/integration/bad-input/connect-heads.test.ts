@@ -24,6 +24,8 @@ async function answerTo(request: string | Buffer): Promise<string> {
 test("a head of 1 MiB is refused with 431", async () => {
   const head = `CONNECT ${echo.address} HTTP/1.1\r\nX-Long: ${"x".repeat(1024 * 1024)}\r\n\r\n`;
   expect(await answerTo(head)).toMatch(/^HTTP\/1\.1 431 Request Header Fields Too Large\r\n/);
+  const page = await scene.tunnel.server.metrics();
+  expect(page.sum("hawser_server_refused_total", { limit: "connect_head" })).toBeGreaterThan(0);
 });
 
 test("a head without end is refused as soon as it is too long", async () => {

@@ -24,7 +24,7 @@ function dialed(...agentIds: readonly string[]) {
   for (const link of links) registry.add(link);
   const dialer = new Dialer(
     { registry, clock, log: silentLog, metrics },
-    { dialTimeoutMs, halfCloseTimeoutMs: 60_000 },
+    { dialTimeoutMs, halfCloseTimeoutMs: 60_000, limits: { frontendConnectionsMax: 3, pendingDialsMax: 2 } },
   );
   const request = new FakeDialRequest();
   const page = async () => new MetricsPage(await expose(metrics.registry));
@@ -41,6 +41,8 @@ function dialed(...agentIds: readonly string[]) {
     },
     reference: async (reason: string) => (await page()).sum(`${prefix}dial_failure_count`, { reason }) ?? 0,
     ours: async (code: ErrorCode) => (await page()).sum("hawser_server_dials_failed_total", { code }) ?? 0,
+    retries: async () => (await page()).sum("hawser_server_dial_retries_total"),
+    refused: async (limit: string) => (await page()).sum("hawser_server_refused_total", { limit }) ?? 0,
     gauge: async (name: string) => (await page()).sum(`${prefix}${name}`),
   };
 }
@@ -161,13 +163,15 @@ describe("an agent that is lost while it dials", () => {
   const lost = () => new ProxyError("agent_lost", "lost");
 
   it("is followed by one other, within the same deadline", async () => {
-    const { dialer, request, asked, clock } = dialed("a", "b", "c");
+    const { dialer, request, asked, clock, retries } = dialed("a", "b", "c");
     dialer.dial(request, byGrpc);
+    expect(await retries()).toBe(0);
     clock.advance(5_000);
     asked(0).reject(lost());
     await turn();
     const { connection } = agentEnd();
     expect(asked(1).id).toBe(request.id);
+    expect(await retries()).toBe(1);
     clock.advance(dialTimeoutMs - 5_001);
     asked(1).resolve(connection);
     await turn();
@@ -186,11 +190,12 @@ describe("an agent that is lost while it dials", () => {
   });
 
   it("is followed by none if there is no other: the dial failed for the loss, not for want of agents", async () => {
-    const { dialer, request, asked, ours } = dialed("a");
+    const { dialer, request, asked, ours, retries } = dialed("a");
     dialer.dial(request, byGrpc);
     asked().reject(lost());
     await dialer.idle();
     expect(request.answers).toMatchObject([{ code: "agent_lost" }]);
+    expect(await retries()).toBe(0);
     expect([await ours("agent_lost"), await ours("no_agent")]).toEqual([1, 0]);
   });
 
@@ -201,6 +206,52 @@ describe("an agent that is lost while it dials", () => {
     request.cancel(new ProxyError("cancelled", "the client has gone"));
     await dialer.idle();
     expect(links[1]?.dials).toEqual([]);
+  });
+});
+
+it("an agent that has all the connections that it may have is followed by one other", async () => {
+  const { dialer, request, asked } = dialed("a", "b");
+  dialer.dial(request, byGrpc);
+  asked(0).reject(new ProxyError("over_limit", "the agent has 1 connections already"));
+  await turn();
+  expect(asked(1).id).toBe(request.id);
+});
+
+describe("R-3.5: limits", () => {
+  it("refuse a dial past those that wait for an answer, and take the next once one is answered", async () => {
+    const { dialer, asked, links, refused } = dialed("a");
+    const requests = Array.from({ length: 4 }, () => new FakeDialRequest());
+    for (const request of requests.slice(0, 3)) void dialer.dial(request, byGrpc);
+    await turn();
+    expect(requests[2]?.answers).toMatchObject([
+      { code: "over_limit", message: "this server has 2 dials without an answer already" },
+    ]);
+    expect([links[0]?.dials.length, await refused("pending_dials")]).toEqual([2, 1]);
+    asked().reject(new ProxyError("refused", "connection refused"));
+    await turn();
+    void dialer.dial(requests[3] as FakeDialRequest, byGrpc);
+    expect([links[0]?.dials.length, await refused("pending_dials")]).toEqual([3, 1]);
+  });
+
+  it("refuse a dial past the connections that there may be, and take the next once one has ended", async () => {
+    const { dialer, asked, refused } = dialed("a");
+    const connect = async () => {
+      const request = new FakeDialRequest();
+      const done = dialer.dial(request, byGrpc);
+      const { connection } = agentEnd();
+      asked().resolve(connection);
+      await turn();
+      return { request, connection, done };
+    };
+    const [first] = [await connect(), await connect(), await connect()];
+    const late = new FakeDialRequest();
+    await dialer.dial(late, byGrpc);
+    expect(late.answers).toMatchObject([{ code: "over_limit", message: "this server has 3 connections already" }]);
+    expect(await refused("frontend_connections")).toBe(1);
+    first.connection.duplex.destroy();
+    await first.done;
+    expect((await connect()).request.answers).toEqual(["accepted"]);
+    expect(await refused("frontend_connections")).toBe(1);
   });
 });
 

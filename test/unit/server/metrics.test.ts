@@ -161,6 +161,7 @@ describe("the server's metrics", () => {
     expect(Object.fromEntries(samples)).toEqual({
       bytes_total: [["to_frontend", 5]],
       connections_closed_total: [["endpoint", "ok", 1]],
+      dial_retries_total: [[0]],
       dials_failed_total: [["refused", 1]],
       refused_total: [["links", 1]],
       stalled_resets_total: [[1]],

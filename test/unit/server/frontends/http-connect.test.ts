@@ -35,6 +35,8 @@ function connected() {
       if (dial === undefined) throw new Error("no dial");
       return dial;
     },
+    refused: async (limit: string) =>
+      new MetricsPage(await expose(metrics.registry)).sum("hawser_server_refused_total", { limit }),
     httpConnections: async () =>
       new MetricsPage(await expose(metrics.registry)).sum("konnectivity_network_proxy_server_http_connections"),
   };
@@ -168,7 +170,7 @@ describe("a client that leaves while its dial waits", () => {
 
 describe("a client that asks nothing", () => {
   it.each(["", "CONNECT node-1:10250 HT"])("is closed after 10 s: %j", async (bytes) => {
-    const { client, socket, clock, dials } = connected();
+    const { client, socket, clock, dials, refused } = connected();
     if (bytes !== "") client.write(bytes);
     await turn();
     clock.advance(9_999);
@@ -177,6 +179,7 @@ describe("a client that asks nothing", () => {
     expect(socket.destroyed).toBe(true);
     await turn();
     expect(dials.length).toBe(0);
+    expect(await refused("connect_head_time")).toBe(1);
     expect(clock.pending).toBe(0);
   });
 

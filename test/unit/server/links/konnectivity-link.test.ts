@@ -21,7 +21,10 @@ async function linked() {
   const call = new FakeServerCall();
   const clock = new FakeClock();
   const metrics = new ServerMetrics({ version: "test" });
-  const link = new KonnectivityLink({ call, clock, log: silentLog, metrics }, { agent: new FakeAgentLink("a").agent });
+  const link = new KonnectivityLink(
+    { call, clock, log: silentLog, metrics },
+    { agent: new FakeAgentLink("a").agent, agentConnectionsMax: 10_000 },
+  );
   const ended = link.run();
   await turn();
   const dial = (id: bigint, signal: AbortSignal = new AbortController().signal) => {

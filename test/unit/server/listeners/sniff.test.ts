@@ -10,8 +10,10 @@ function sniffed() {
   const clock = new FakeClock();
   const [client, socket] = memoryPair();
   const found: Protocol[] = [];
-  sniffProtocol(socket as unknown as Socket, { clock, log: silentLog }, (protocol) => found.push(protocol));
-  return { clock, client, socket, found };
+  const refused: string[] = [];
+  const deps = { clock, log: silentLog, onRefused: (limit: string) => refused.push(limit) };
+  sniffProtocol(socket as unknown as Socket, deps, (protocol) => found.push(protocol));
+  return { clock, client, socket, found, refused };
 }
 
 const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -57,7 +59,7 @@ describe("the first bytes tell", () => {
 
 describe("a client that does not tell", () => {
   it.each(["", "P", "PR"])("is closed after 10 s: %j", async (bytes) => {
-    const { client, socket, found, clock } = sniffed();
+    const { client, socket, found, clock, refused } = sniffed();
     if (bytes !== "") client.write(bytes);
     await turn();
     clock.advance(9_999);
@@ -65,7 +67,7 @@ describe("a client that does not tell", () => {
     clock.advance(1);
     await turn();
     expect(socket.destroyed).toBe(true);
-    expect(found).toEqual([]);
+    expect([found, refused]).toEqual([[], ["first_byte_time"]]);
     expect(clock.pending).toBe(0);
   });
 

@@ -19,6 +19,7 @@ export default defineConfig({
       project("unit", 30_000),
       project("conformance", 60_000),
       project("integration", 60_000),
+      project("faults", 120_000),
       project("interop", 600_000),
       project("netns", 240_000, 8),
       project("soak", 1_200_000, 16),

@@ -144,6 +144,12 @@ export class Scene {
     }
   }
 
+  /** Stops the tunnel and closes what the test has opened, whatever is left: for a test that has failed, or has seen all it wants. */
+  async discard(): Promise<void> {
+    await this.tunnel.stop();
+    for (const close of this.#closers.splice(0)) await close();
+  }
+
   #own<T extends { close(): unknown }>(resource: T): T {
     this.#closers.push(() => resource.close());
     return resource;

@@ -1,22 +1,17 @@
-import { createHash } from "node:crypto";
 import { once } from "node:events";
-import type { Duplex } from "node:stream";
-import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { echoEndpoint, serve, sourceEndpoint } from "../../support/endpoints.ts";
 import { readBytes } from "../../support/frontend-client.ts";
+import { readSlowlyThenAll } from "../../support/read-slowly.ts";
 import { Scene } from "../../support/scene.ts";
 import { digestOfSeeded, seededBytes } from "../../support/seeded-bytes.ts";
 import { until } from "../../support/until.ts";
-import { within } from "../../support/within.ts";
 
 /** More than all that lies between two ends, so that there is always more to come. */
 const byteCount = 32 * 1024 * 1024;
 const seed = 5;
-const slowBytesPerSecond = 100 * 1024;
 /** Longer than two of the gaps between which a TCP socket takes something for such a reader. */
 const slowForMs = 20_000;
-const stepMs = 100;
 
 /** All here is about the reference's link, which all connections of an agent share. */
 let scene: Scene;
@@ -40,33 +35,12 @@ const resets = async () => {
   );
 };
 
-/** Reads slowly for `slowForMs`, then all the rest at once; resolves to the digest of what came. */
-async function readSlowlyThenAll(duplex: Duplex): Promise<string> {
-  const hash = createHash("sha256");
-  let takenBytes = 0;
-  duplex.on("readable", () => {});
-  const startedAt = performance.now();
-  for (let elapsedMs = 0; elapsedMs < slowForMs; elapsedMs = performance.now() - startedAt) {
-    const dueBytes = Math.floor((slowBytesPerSecond * elapsedMs) / 1_000) - takenBytes;
-    const nowBytes = Math.min(dueBytes, duplex.readableLength);
-    const chunk: Buffer | null = nowBytes > 0 ? duplex.read(nowBytes) : null;
-    if (chunk !== null) hash.update(chunk);
-    takenBytes += chunk?.length ?? 0;
-    if (duplex.destroyed) throw new Error(`broken after ${takenBytes} bytes and ${elapsedMs} ms`);
-    await sleep(stepMs);
-  }
-  expect(takenBytes).toBeGreaterThan((slowBytesPerSecond * slowForMs * 0.9) / 1_000);
-  expect(await resets()).toBe(0);
-  duplex.removeAllListeners("readable");
-  duplex.on("data", (chunk: Buffer) => hash.update(chunk));
-  await within(20_000, "the end of the transfer", once(duplex.resume(), "end"));
-  return hash.digest("hex");
-}
+const pace = { bytesPerSecond: 100 * 1024, forMs: slowForMs };
 
 test("a client that reads 100 KiB/s is not reset, and gets every byte", async () => {
   const source = await scene.endpoint(sourceEndpoint(seed, byteCount));
   const { duplex } = await scene.connection(source.address);
-  expect(await readSlowlyThenAll(duplex)).toBe(digestOfSeeded(seed, byteCount));
+  expect(await readSlowlyThenAll(duplex, pace)).toBe(digestOfSeeded(seed, byteCount));
   expect(await resets()).toBe(0);
 });
 
@@ -77,7 +51,7 @@ test("an endpoint that reads 100 KiB/s is not reset, and gets every byte", async
   });
   const sink = await scene.endpoint(
     serve((socket) => {
-      const read = readSlowlyThenAll(socket);
+      const read = readSlowlyThenAll(socket, pace);
       resolveDigest(read);
       return read;
     }),

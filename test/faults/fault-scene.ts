@@ -4,11 +4,16 @@ import { readBytes } from "../support/frontend-client.ts";
 import { Scene, type SceneStart } from "../support/scene.ts";
 import { Holdings } from "./holdings.ts";
 
+interface LinkKind {
+  readonly link: "lanes" | "the reference's link";
+  readonly agentFlags: readonly string[];
+}
+
 /** Either kind of link between two halves of Hawser, with the flags that make agents use it. */
-export const links = [
+export const links: LinkKind[] = [
   { link: "lanes", agentFlags: [] },
   { link: "the reference's link", agentFlags: ["--link-protocol=konnectivity"] },
-] as const;
+];
 
 export const protocols = ["grpc", "connect"] as const;
 

@@ -1,0 +1,44 @@
+import type { Duplex } from "node:stream";
+import { dialFrontend, type FrontendProtocol } from "../../cli/client/dial.ts";
+import { systemClock } from "../../shared/clock.ts";
+import { silentLog } from "../../shared/log.ts";
+
+/**
+ * A client process for tests to kill. Opens connections through the frontend at a Unix socket, its first argument; each further
+ * argument is `protocol,address,behaviour,count`. Writes `open` to standard output when all stand, and lives until it is killed.
+ * `idle` connections say nothing after a first echo; `stalled` ones write without end, with a line for each step, and never read.
+ */
+const [path = "", ...plans] = process.argv.slice(2);
+const deps = { log: silentLog, clock: systemClock };
+const { signal } = new AbortController();
+
+async function open(plan: string): Promise<void> {
+  const [protocol, target = "", behaviour, count] = plan.split(",");
+  const options = {
+    protocol: protocol as FrontendProtocol,
+    frontend: { kind: "uds", path },
+    target,
+    timeoutMs: 15_000,
+  } as const;
+  const dials = Array.from({ length: Number(count) }, () => dialFrontend(deps, options, { signal }));
+  await Promise.all((await Promise.all(dials)).map(behaviour === "stalled" ? stall : echoOnce));
+}
+
+function echoOnce(duplex: Duplex): Promise<void> {
+  return new Promise((resolve, reject) => {
+    duplex.once("data", () => resolve()).once("error", reject);
+    duplex.write("hello");
+  });
+}
+
+async function stall(duplex: Duplex): Promise<void> {
+  const fill = () => {
+    while (duplex.write(Buffer.alloc(64 * 1024)));
+    process.stdout.write("moves\n");
+  };
+  duplex.on("drain", fill).pause();
+  fill();
+}
+
+await Promise.all(plans.map(open));
+process.stdout.write("open\n");

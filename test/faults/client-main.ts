@@ -6,7 +6,7 @@ import { silentLog } from "../../shared/log.ts";
 /**
  * A client process for tests to kill. Opens connections through the frontend at a Unix socket, its first argument; each further
  * argument is `protocol,address,behaviour,count`. Writes `open` to standard output when all stand, and lives until it is killed.
- * `idle` connections say nothing after a first echo; `stalled` ones write without end, with a line for each step, and never read.
+ * `idle` connections say nothing after a first echo; `stalled` ones write without end, with a line for each step, and never read; `writing` ones do read.
  */
 const [path = "", ...plans] = process.argv.slice(2);
 const deps = { log: silentLog, clock: systemClock };
@@ -21,7 +21,7 @@ async function open(plan: string): Promise<void> {
     timeoutMs: 15_000,
   } as const;
   const dials = Array.from({ length: Number(count) }, () => dialFrontend(deps, options, { signal }));
-  await Promise.all((await Promise.all(dials)).map(behaviour === "stalled" ? stall : echoOnce));
+  await Promise.all((await Promise.all(dials)).map((duplex) => behaviours[behaviour ?? ""]?.(duplex)));
 }
 
 function echoOnce(duplex: Duplex): Promise<void> {
@@ -31,14 +31,20 @@ function echoOnce(duplex: Duplex): Promise<void> {
   });
 }
 
-async function stall(duplex: Duplex): Promise<void> {
+async function write(duplex: Duplex): Promise<void> {
   const fill = () => {
     while (duplex.write(Buffer.alloc(64 * 1024)));
     process.stdout.write("moves\n");
   };
-  duplex.on("drain", fill).pause();
+  duplex.on("drain", fill);
   fill();
 }
+
+const behaviours: Readonly<Record<string, (duplex: Duplex) => Promise<void>>> = {
+  idle: echoOnce,
+  stalled: write,
+  writing: (duplex) => write(duplex.resume()),
+};
 
 await Promise.all(plans.map(open));
 process.stdout.write("open\n");

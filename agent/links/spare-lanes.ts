@@ -1,4 +1,5 @@
 import type { Clock } from "../../shared/clock.ts";
+import { lanesMax } from "../../shared/tunnel/lane.ts";
 
 /** How many lanes are kept spare: so many at least, an eighth of those in use, so many at most. */
 const sparesMin = 4;
@@ -6,7 +7,7 @@ const sparesMax = 64;
 const sparesShare = 8;
 /** Lanes that nobody needed for so long are closed. */
 const surplusAfterMs = 30_000;
-/** After a lane could not be opened. */
+/** After a lane could not be opened, or was ended by the server before it was of use: else each would be followed by the next at once. */
 const retryAfterMs = 1_000;
 
 /**
@@ -19,6 +20,8 @@ export class SpareLanes<Lane> {
   readonly #close: (lane: Lane) => void;
   /** Longest idle first. */
   readonly #idle = new Set<Lane>();
+  /** Those of them that have carried nothing yet. */
+  readonly #unused = new Set<Lane>();
   #busyCount = 0;
   #openingCount = 0;
   /** The fewest that were idle at once since the last look: the rest of the idle ones have been of use. */
@@ -54,17 +57,17 @@ export class SpareLanes<Lane> {
   opened(lane: Lane): void {
     this.#openingCount -= 1;
     this.#idle.add(lane);
+    this.#unused.add(lane);
   }
 
   failed(): void {
     this.#openingCount -= 1;
-    if (!this.#started) return;
-    this.#cancelRetry();
-    this.#cancelRetry = this.#clock.after(retryAfterMs, () => this.#fill());
+    this.#fillLater();
   }
 
   busy(lane: Lane): void {
     if (!this.#idle.delete(lane)) return;
+    this.#unused.delete(lane);
     this.#busyCount += 1;
     this.#leastIdle = Math.min(this.#leastIdle, this.#idle.size);
     this.#fill();
@@ -77,7 +80,8 @@ export class SpareLanes<Lane> {
 
   closed(lane: Lane): void {
     if (!this.#idle.delete(lane)) this.#busyCount -= 1;
-    this.#fill();
+    if (this.#unused.delete(lane)) this.#fillLater();
+    else this.#fill();
   }
 
   get #target(): number {
@@ -88,8 +92,15 @@ export class SpareLanes<Lane> {
     this.#openMore(this.#target - this.#idle.size - this.#openingCount);
   }
 
-  #openMore(count: number): void {
+  #fillLater(): void {
     if (!this.#started) return;
+    this.#cancelRetry();
+    this.#cancelRetry = this.#clock.after(retryAfterMs, () => this.#fill());
+  }
+
+  #openMore(wanted: number): void {
+    if (!this.#started) return;
+    const count = Math.min(wanted, lanesMax - this.#idle.size - this.#busyCount - this.#openingCount);
     for (let opened = 0; opened < count; opened++) {
       this.#openingCount += 1;
       this.#open();

@@ -39,6 +39,7 @@ export class TunnelLink implements ServerLink {
   /** What every lane bears; there once the server has welcomed this agent. */
   #token: Buffer | undefined;
   #laneTaken = false;
+  #brokenLane = false;
   #state: LinkState = "ready";
   #resolveEnded: (reason: ProxyError) => void = () => {};
   readonly #goawayListeners: (() => void)[] = [];
@@ -107,7 +108,7 @@ export class TunnelLink implements ServerLink {
   }
 
   async #openLane(): Promise<void> {
-    const { session, clock, log, metrics, onDial } = this.#deps;
+    const { session, clock, metrics, onDial } = this.#deps;
     const token = this.#token;
     if (token === undefined || this.#state === "closed") return this.#spares.failed();
     let lane: TunnelLane | undefined;
@@ -118,7 +119,7 @@ export class TunnelLink implements ServerLink {
         {
           onBusy: (busy) => this.#spares.busy(busy),
           onIdle: (idle) => this.#spares.idle(idle),
-          onBroken: (error) => log.warn({ reason: error.message }, "lane ended: the server broke the protocol"),
+          onBroken: (error) => this.#laneBroken(error),
           onClose: (closed) => {
             this.#lanes.delete(closed);
             this.#spares.closed(closed);
@@ -135,6 +136,13 @@ export class TunnelLink implements ServerLink {
       this.#spares.failed();
       this.#laneRefused(error);
     }
+  }
+
+  /** One line tells of a server that does not speak as it should; it may break as many lanes as there are. */
+  #laneBroken(error: ProxyError): void {
+    const level = this.#brokenLane ? "debug" : "warn";
+    this.#brokenLane = true;
+    this.#deps.log[level]({ reason: error.message }, "lane ended: the server broke the protocol");
   }
 
   #laneRefused(error: unknown): void {

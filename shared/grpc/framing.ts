@@ -23,6 +23,7 @@ export function writePrefix(target: Buffer, offset: number, length: number): voi
  * A message that lies in one chunk is a view of that chunk; another is copied once into a buffer of its own.
  */
 export class MessageParser {
+  readonly #maxBytes: () => number;
   /** The unread rest of what was pushed. */
   #chunk: Buffer = emptyBuffer;
   #at = 0;
@@ -34,6 +35,11 @@ export class MessageParser {
   #assembly: Buffer | undefined;
   #assemblyNeed = 0;
   #assemblyHave = 0;
+
+  /** `maxBytes` is asked for each message, at its prefix. */
+  constructor(maxBytes: () => number = () => messageMaxBytes) {
+    this.#maxBytes = maxBytes;
+  }
 
   push(chunk: Buffer): void {
     if (this.#at < this.#chunk.length) {
@@ -74,7 +80,7 @@ export class MessageParser {
     const start = this.#at;
     let length: number;
     if (this.#prefixHave === 0 && chunk.length - start >= prefixBytes) {
-      length = checkedLength(chunk, start);
+      length = checkedLength(chunk, start, this.#maxBytes());
       this.#at = start + prefixBytes;
     } else {
       const taken = chunk.copy(this.#prefix, this.#prefixHave, start, start + prefixBytes - this.#prefixHave);
@@ -82,7 +88,7 @@ export class MessageParser {
       this.#prefixHave += taken;
       if (this.#prefixHave < prefixBytes) return undefined;
       this.#prefixHave = 0;
-      length = checkedLength(this.#prefix, 0);
+      length = checkedLength(this.#prefix, 0, this.#maxBytes());
     }
     const end = this.#at + length;
     if (end <= chunk.length) {
@@ -115,15 +121,15 @@ export class MessageParser {
   }
 }
 
-function checkedLength(bytes: Buffer, offset: number): number {
+function checkedLength(bytes: Buffer, offset: number, maxBytes: number): number {
   const flags = bytes[offset];
   if (flags !== 0) {
     if (flags === 1) throw new GrpcError(GrpcCode.UNIMPLEMENTED, "compressed messages are not supported");
     throw new GrpcError(GrpcCode.INTERNAL, `a message has unknown flags ${flags}`);
   }
   const length = bytes.readUInt32BE(offset + 1);
-  if (length > messageMaxBytes) {
-    const message = `grpc: received message larger than max (${length} vs. ${messageMaxBytes})`;
+  if (length > maxBytes) {
+    const message = `grpc: received message larger than max (${length} vs. ${maxBytes})`;
     throw new GrpcError(GrpcCode.RESOURCE_EXHAUSTED, message);
   }
   return length;

@@ -1,5 +1,5 @@
 import type { Http2Stream } from "node:http2";
-import { MessageParser } from "./framing.ts";
+import { MessageParser, messageMaxBytes } from "./framing.ts";
 import { type SendArena, SendQueue } from "./send-queue.ts";
 import type { GrpcError, GrpcStatus } from "./status.ts";
 import type { GrpcReceiver, GrpcStream } from "./stream.ts";
@@ -48,7 +48,7 @@ export abstract class MessageStream implements GrpcStream {
   #wantsDrain = false;
   readonly #flushWaiters: (() => void)[] = [];
 
-  readonly #parser = new MessageParser();
+  readonly #parser = new MessageParser(() => this.#receiver?.messageMaxBytes?.() ?? messageMaxBytes);
   #receiver: GrpcReceiver | undefined;
   #started = false;
   /** `waiting`: nobody listens yet. `discarding`: what still comes is of no interest. */

@@ -37,6 +37,8 @@ export interface GrpcStream {
 
 /** Callbacks of one stream. They run one at a time, none after `onClose`. */
 export interface GrpcReceiver {
+  /** Of the longest message that may come now; a longer one ends the call before its bytes are kept. 4 MiB if left out. */
+  messageMaxBytes?(): number;
   /** `message` may lie inside a larger read buffer that it keeps alive: copy small ones that are held for long. */
   onMessage(message: Buffer): void;
   /** After `send` returned false: HTTP/2 has accepted so much of what was queued that less than 64 KiB is left. */

@@ -43,6 +43,17 @@ export interface LaneOwner {
   onClose(status: GrpcStatus): void;
 }
 
+/** Lanes that a link may have: one for each connection, and the spare ones. */
+export const lanesMax = 20_000;
+
+/**
+ * Of the longest message that makes sense on a lane that carries no data: 20,000 lanes with a longer one that never ends would
+ * hold gigabytes.
+ */
+const controlMessageMaxBytes = 8 * 1024;
+/** Waits for a peer that reads nothing: data stops long before this, so it is answers to what the peer sends without end. */
+const queueMaxBytes = 256 * 1024;
+
 /** How long the other end may take to answer a Reset. */
 const resetAnswerMs = 2_000;
 
@@ -91,6 +102,7 @@ export class Lane {
   /** Starts to interpret messages. Call it once. */
   start(): void {
     this.#stream.start({
+      messageMaxBytes: () => this.#messageMaxBytes,
       onMessage: (message) => this.#receive(message),
       onDrain: () => this.#duplex?.drained(),
       onEnd: () => this.#owner.onEnd(),
@@ -132,6 +144,10 @@ export class Lane {
     this.#stopWaiting();
     this.#duplex?.destroy(reason);
     this.#duplex = undefined;
+  }
+
+  get #messageMaxBytes(): number {
+    return this.#state === "idle" || this.#state === "dialing" ? controlMessageMaxBytes : laneMessageMaxBytes;
   }
 
   #act(act: LaneAct): void {
@@ -206,7 +222,6 @@ export class Lane {
   #receive(bytes: Buffer): void {
     if (this.#broken) return;
     try {
-      if (bytes.length > laneMessageMaxBytes) throw new WireError(`message of ${bytes.length} bytes on a lane`);
       this.#heed(decodeLaneMessage(bytes));
     } catch (error) {
       if (!(error instanceof WireError)) throw error;
@@ -225,6 +240,7 @@ export class Lane {
     const from = this.#state;
     this.#state = step.to;
     if (step.do === "answer") this.#send({ type: "reset", turn: this.#turn, code: "cancelled" });
+    if (this.#stream.bufferedBytes > queueMaxBytes) throw new WireError("messages on a lane whose peer reads nothing");
     if (step.do !== "drop") this.#deliver(message, from === "dialing");
     if (from !== "idle" && step.to === "idle") this.#turnOver();
   }

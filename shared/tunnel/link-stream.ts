@@ -3,19 +3,23 @@ import type { GrpcStream } from "../grpc/stream.ts";
 import { WireError } from "../protobuf/wire.ts";
 import { decodeLinkMessage, encodeLinkMessage, type LinkMessage, linkMessageMaxBytes } from "./messages.ts";
 
+/** Waits at most for a peer that reads nothing of its link. */
+const queueMaxBytes = 64 * 1024;
+
 export interface LinkReceiver {
   onMessage(message: LinkMessage): void;
   /** The peer half-closed. */
   onEnd(): void;
-  /** A message that cannot be read came; none follows. The owner ends the call. */
+  /** A message came that cannot be read, or the peer reads none; no more follows. The owner ends the call. */
   onBroken(error: WireError): void;
   /** The last callback. */
   onClose(status: GrpcStatus): void;
 }
 
-/** The messages of a link over its gRPC call, the same at both ends. They are few and small, so nothing waits for room. */
+/** The messages of a link over its gRPC call, the same at both ends. They are few and small, so nothing waits for room for long. */
 export class LinkStream {
   readonly #stream: GrpcStream;
+  #receiver: LinkReceiver | undefined;
   #broken = false;
 
   constructor(stream: GrpcStream) {
@@ -24,7 +28,9 @@ export class LinkStream {
 
   /** Starts delivery. Call it once. */
   start(receiver: LinkReceiver): void {
+    this.#receiver = receiver;
     this.#stream.start({
+      messageMaxBytes: () => linkMessageMaxBytes,
       onMessage: (message) => this.#receive(message, receiver),
       onEnd: () => receiver.onEnd(),
       onClose: (status) => receiver.onClose(status),
@@ -33,13 +39,16 @@ export class LinkStream {
 
   /** Dropped after the close. */
   send(message: LinkMessage): void {
+    if (this.#broken) return;
     this.#stream.send(...encodeLinkMessage(message));
+    if (this.#stream.bufferedBytes <= queueMaxBytes) return;
+    this.#broken = true;
+    this.#receiver?.onBroken(new WireError("the peer reads nothing of its link"));
   }
 
   #receive(bytes: Buffer, receiver: LinkReceiver): void {
     if (this.#broken) return;
     try {
-      if (bytes.length > linkMessageMaxBytes) throw new WireError(`message of ${bytes.length} bytes on a link`);
       const message = decodeLinkMessage(bytes);
       // What a later version may send means nothing here.
       if (message.type !== "unknown") receiver.onMessage(message);

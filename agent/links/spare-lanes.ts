@@ -1,10 +1,11 @@
 import type { Clock } from "../../shared/clock.ts";
-import { lanesMax } from "../../shared/tunnel/lane.ts";
 
 /** How many lanes are kept spare: so many at least, an eighth of those in use, so many at most. */
 const sparesMin = 4;
 const sparesMax = 64;
 const sparesShare = 8;
+/** Lanes of one link, whatever the server says that it wants. */
+export const lanesMax = 20_000;
 /** Lanes that nobody needed for so long are closed. */
 const surplusAfterMs = 30_000;
 /** After a lane could not be opened, or was ended by the server before it was of use: else each would be followed by the next at once. */

@@ -24,7 +24,9 @@ export interface TunnelLaneEvents {
   /** The agent closed the lane before it can have seen this dial. */
   onUnused(dial: PendingDial): void;
   onBroken(error: ProxyError): void;
-  /** It carries nothing any more; `pending` is a dial that was lost with it. */
+  /** It takes no more dials: its call is about to close. `pending` is a dial that was lost with it. */
+  onEnded(): void;
+  /** It carries nothing any more; `pending` as above. */
   onClose(): void;
 }
 
@@ -89,11 +91,12 @@ export class TunnelLane implements LaneOwner {
   onEnd(): void {
     const dial = this.#pending;
     this.#pending = undefined;
+    this.#lane.abandon(new ProxyError("agent_lost", "the agent ended the lane"));
+    this.#events.onEnded();
     if (dial !== undefined) {
       dial.lane = undefined;
       this.#events.onUnused(dial);
     }
-    this.#lane.abandon(new ProxyError("agent_lost", "the agent ended the lane"));
     this.#call.finish({ code: GrpcCode.OK, message: "" });
   }
 
@@ -102,8 +105,9 @@ export class TunnelLane implements LaneOwner {
   }
 
   onBroken(error: ProxyError): void {
-    this.#events.onBroken(error);
     this.#lane.abandon(new ProxyError("protocol", error.message));
+    this.#events.onBroken(error);
+    this.#events.onEnded();
     this.#call.fail({ code: GrpcCode.FAILED_PRECONDITION, message: error.message });
   }
 

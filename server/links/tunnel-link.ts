@@ -33,12 +33,15 @@ export class TunnelLink implements AgentLink {
   readonly #stream: LinkStream;
   readonly #watch: ProgressWatch;
   readonly #lanes = new Set<TunnelLane>();
+  /** Those of them whose call is about to close. */
+  readonly #ending = new Set<TunnelLane>();
   /** Last in, first out: lanes that are not needed stay at the bottom, where the agent may close them. */
   readonly #idle: TunnelLane[] = [];
   readonly #dials = new Map<DialId, PendingDial>();
   /** Those of them that have no lane yet, oldest first. */
   readonly #waiting = new Set<PendingDial>();
   #lanesAsked = false;
+  #brokenLane = false;
   #pingNumber = 0;
   #state: LinkState = "ready";
 
@@ -78,7 +81,8 @@ export class TunnelLink implements AgentLink {
   }
 
   get openConnections(): number {
-    return this.#lanes.size - this.#idle.length - this.pendingDials + this.#waiting.size;
+    const carrying = this.#lanes.size - this.#ending.size - this.#idle.length;
+    return carrying - (this.pendingDials - this.#waiting.size);
   }
 
   get pendingDials(): number {
@@ -122,8 +126,9 @@ export class TunnelLink implements AgentLink {
           if (how === "refused") this.#metrics.dialFailed("error_response");
           this.#watch.answered();
         },
-        onUnused: (dial) => this.#waitForLane(dial),
-        onBroken: (error) => this.#log.warn({ reason: error.message }, "lane ended: the agent broke the protocol"),
+        onUnused: (dial) => this.#findLane(dial),
+        onBroken: (error) => this.#laneBroken(error),
+        onEnded: () => this.#laneEnded(lane),
         onClose: () => this.#laneClosed(lane),
       },
     );
@@ -157,9 +162,7 @@ export class TunnelLink implements AgentLink {
       this.#dials.set(order.id, dial);
       signal.addEventListener("abort", cancel, { once: true });
       this.#watch.asked();
-      const lane = this.#idle.pop();
-      if (lane === undefined) this.#waitForLane(dial);
-      else this.#dialOn(lane, dial);
+      this.#findLane(dial);
     });
   }
 
@@ -186,12 +189,20 @@ export class TunnelLink implements AgentLink {
     }
   }
 
-  #dialOn(lane: TunnelLane, dial: PendingDial): void {
+  #findLane(dial: PendingDial): void {
+    const lane = this.#idle.pop();
+    if (lane === undefined) this.#waitForLane(dial);
+    else if (!this.#dialOn(lane, dial)) this.#idle.push(lane);
+  }
+
+  /** False if the dial cannot be sent, and has failed: the lane is idle still. */
+  #dialOn(lane: TunnelLane, dial: PendingDial): boolean {
     try {
       lane.dial(dial);
+      return true;
     } catch (error) {
-      this.#idle.push(lane);
       this.#fail(dial, ProxyError.from(error));
+      return false;
     }
   }
 
@@ -207,17 +218,29 @@ export class TunnelLink implements AgentLink {
   }
 
   #laneIdle(lane: TunnelLane): void {
-    const [dial] = this.#waiting;
-    if (dial === undefined) {
-      this.#idle.push(lane);
-      return;
+    for (const dial of this.#waiting) {
+      this.#waiting.delete(dial);
+      if (this.#dialOn(lane, dial)) return;
     }
-    this.#waiting.delete(dial);
-    this.#dialOn(lane, dial);
+    this.#idle.push(lane);
+  }
+
+  /** One line tells of an agent that does not speak as it should; it may break as many lanes as it opens. */
+  #laneBroken(error: ProxyError): void {
+    const level = this.#brokenLane ? "debug" : "warn";
+    this.#brokenLane = true;
+    this.#log[level]({ reason: error.message }, "lane ended: the agent broke the protocol");
   }
 
   #laneClosed(lane: TunnelLane): void {
+    this.#laneEnded(lane);
     this.#lanes.delete(lane);
+    this.#ending.delete(lane);
+  }
+
+  /** Its call may take a while to close; no dial may meet it until then. */
+  #laneEnded(lane: TunnelLane): void {
+    this.#ending.add(lane);
     const at = this.#idle.lastIndexOf(lane);
     if (at >= 0) this.#idle.splice(at, 1);
     if (lane.pending !== undefined) this.#fail(lane.pending, lost("the lane of the dial was lost"));

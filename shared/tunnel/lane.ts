@@ -43,11 +43,8 @@ export interface LaneOwner {
   onClose(status: GrpcStatus): void;
 }
 
-/** Lanes that a link may have: one for each connection, and the spare ones. */
-export const lanesMax = 20_000;
-
 /**
- * Of the longest message that makes sense on a lane that carries no data: 20,000 lanes with a longer one that never ends would
+ * Of the longest message that makes sense on a lane that carries no data: thousands of lanes with a longer one that never ends would
  * hold gigabytes.
  */
 const controlMessageMaxBytes = 8 * 1024;

@@ -1,6 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { SpareLanes } from "../../../../agent/links/spare-lanes.ts";
-import { lanesMax } from "../../../../shared/tunnel/lane.ts";
+import { lanesMax, SpareLanes } from "../../../../agent/links/spare-lanes.ts";
 import { FakeClock } from "../../../support/fake-clock.ts";
 
 /** Lanes are numbers here; the server is the test. */

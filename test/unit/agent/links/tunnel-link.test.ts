@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { lanesMax } from "../../../../agent/links/spare-lanes.ts";
 import { TunnelLink } from "../../../../agent/links/tunnel-link.ts";
 import { AgentMetrics } from "../../../../agent/metrics.ts";
 import type { DialRequest } from "../../../../shared/dial.ts";
@@ -6,7 +7,6 @@ import { ProxyError } from "../../../../shared/errors.ts";
 import { GrpcCode, GrpcError } from "../../../../shared/grpc/status.ts";
 import type { GrpcClientSession } from "../../../../shared/grpc/stream.ts";
 import { bearsToken } from "../../../../shared/tunnel/headers.ts";
-import { lanesMax } from "../../../../shared/tunnel/lane.ts";
 import {
   decodeLaneMessage,
   decodeLinkMessage,

@@ -20,6 +20,8 @@ const acknowledgedWithinMs = 5_000;
 export interface CutSceneStart {
   readonly server: Implementation;
   readonly agent: Implementation;
+  /** Hawser's own link, which needs Hawser at both ends, or the reference's. */
+  readonly link: "lanes" | "packets";
   readonly serverFlags?: readonly string[];
   /** `endpointHost` stands for the address of the endpoints. */
   readonly agentFlags?: (endpointHost: string) => readonly string[];
@@ -37,7 +39,8 @@ export class CutScene {
     this.tunnel = tunnel;
   }
 
-  static async start({ server, agent, serverFlags = [], agentFlags }: CutSceneStart): Promise<CutScene> {
+  static async start({ server, agent, link, serverFlags = [], agentFlags }: CutSceneStart): Promise<CutScene> {
+    const linkFlags = agent === "hawser" && link === "packets" ? ["--link-protocol=konnectivity"] : [];
     const network = await SplitNetwork.create();
     try {
       const tunnel = await Tunnel.start({
@@ -46,7 +49,7 @@ export class CutScene {
         frontend: { protocol: "grpc", transport: "uds" },
         places: network,
         serverFlags,
-        agentFlags: agentFlags?.(network.endpointHost) ?? [],
+        agentFlags: [...linkFlags, ...(agentFlags?.(network.endpointHost) ?? [])],
       });
       return new CutScene(network, tunnel);
     } catch (error) {

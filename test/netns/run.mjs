@@ -1,6 +1,6 @@
 // Runs tests in network namespaces from a built tree: `node test/netns/run.mjs [vitest arguments]`. Needs Linux, root, iproute2,
 // iptables, and Go for the reference's halves and kube-apiserver. Where one is missing it says so in one line and exits with 77, which means
-// skipped, never passed. All of it happens in a network of its own, which is gone with this process.
+// skipped, never passed. All of it happens in namespaces that go with this process, and every process and network in them.
 import { spawn } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -26,7 +26,8 @@ async function enterNetwork(given) {
     process.exit(77);
   }
   const again = [process.execPath, fileURLToPath(import.meta.url), "--inside", ...given];
-  process.exitCode = await exitOf("unshare", ["--net", "--mount", ...again]);
+  const own = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
+  process.exitCode = await exitOf("unshare", [...own, ...again]);
 }
 
 async function runTests(given) {

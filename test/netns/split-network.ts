@@ -105,13 +105,15 @@ export class SplitNetwork {
     return Number(rule.trim().split(/\s+/)[0]);
   }
 
-  /** Its processes have ended before. */
+  /** Its processes have ended before. The server's namespace goes last, since another pair may take the number then. */
   async remove(): Promise<void> {
-    for (const { name, device } of [this.#server, this.#agent]) {
-      present.delete(name);
-      await run("ip", "netns", "delete", name);
-      // A namespace that is held a moment longer, by a process that is just ending, would keep its devices until then.
+    for (const { device } of [this.#agent, this.#server]) {
+      // It is not there if making it failed. A namespace may be held a moment longer than its name, by a process that is just ending.
       await run("ip", "link", "delete", device).catch(() => {});
+    }
+    for (const { name } of [this.#agent, this.#server]) {
+      await run("ip", "netns", "delete", name);
+      present.delete(name);
     }
   }
 }

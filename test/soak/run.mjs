@@ -28,7 +28,8 @@ const vitest = await startVitest("test", files, options);
 await vitest.close();
 if (!short) {
   const netns = fileURLToPath(new URL("../netns/run.mjs", import.meta.url));
-  const child = spawn(process.execPath, [netns, ...reporters, ...given], { stdio: "inherit" });
+  const cuts = filter.length > 0 ? [] : ["test/netns/cut-"];
+  const child = spawn(process.execPath, [netns, ...cuts, ...reporters, ...given], { stdio: "inherit" });
   const code = await new Promise((resolve) => child.once("close", resolve));
   process.exitCode ||= code ?? 1;
 }

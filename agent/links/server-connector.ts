@@ -1,5 +1,5 @@
-import { isIP, type Socket } from "node:net";
-import { connect } from "node:tls";
+import { connect, isIP, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
 import type { Clock } from "../../shared/clock.ts";
 import type { DialRequest } from "../../shared/dial.ts";
 import { connectGrpc } from "../../shared/grpc/client.ts";
@@ -166,13 +166,14 @@ export class ServerConnector {
     const { host, port, keyPair } = this.#options;
     const authority = keyPair === undefined ? `${isIP(host) === 6 ? `[${host}]` : host}:${port}` : host;
     const startedAt = clock.now();
-    const tunnel = await this.#tunnel(signal);
+    const tcp = (await this.#tunnel(signal)) ?? connect({ host, port });
     if (signal.aborted) {
-      tunnel?.destroy();
+      tcp.destroy();
       throw signal.reason;
     }
     return await connectGrpc(this.#deps, {
-      socket: () => this.#socket(tunnel, signal),
+      socket: () => this.#socket(tcp, signal),
+      tcp,
       authority,
       userAgent,
       elastic: true,
@@ -189,11 +190,12 @@ export class ServerConnector {
     return await openConnectTunnel(this.#deps, { proxy, target, userAgent, timeoutMs: connectTimeoutMs, signal });
   }
 
-  #socket(tunnel: Socket | undefined, signal: AbortSignal): Socket {
-    const { host, port, alpn, ca, keyPair } = this.#options;
-    tunnel?.setNoDelay(true).setKeepAlive(true, tcpKeepAliveMs);
-    const socket = connect({
-      ...(tunnel === undefined ? { host, port } : { host, socket: tunnel }),
+  #socket(tcp: Socket, signal: AbortSignal): Socket {
+    const { host, alpn, ca, keyPair } = this.#options;
+    tcp.setNoDelay(true).setKeepAlive(true, tcpKeepAliveMs);
+    const socket = connectTls({
+      host,
+      socket: tcp,
       ...(isIP(host) ? {} : { servername: host }),
       ca: ca.ca,
       ...(keyPair === undefined ? {} : { cert: keyPair.cert, key: keyPair.key }),
@@ -203,7 +205,7 @@ export class ServerConnector {
     const abort = () => socket.destroy();
     signal.addEventListener("abort", abort, { once: true });
     socket.once("close", () => signal.removeEventListener("abort", abort));
-    return tunnel === undefined ? socket.setNoDelay(true).setKeepAlive(true, tcpKeepAliveMs) : socket;
+    return socket;
   }
 
   /** The call ends with UNAVAILABLE if the headers do not come in time. */

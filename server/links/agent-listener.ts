@@ -83,7 +83,7 @@ export class AgentListener {
         alpn: ["h2"],
         handshakes: agentHandshakeLimits,
       },
-      (socket) => this.#accept(socket),
+      (socket, tcp) => this.#accept(socket, tcp),
     );
   }
 
@@ -105,11 +105,11 @@ export class AgentListener {
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  #accept(socket: TLSSocket): void {
+  #accept(socket: TLSSocket, tcp: Socket | undefined): void {
     this.#sockets.add(socket);
     socket.once("close", () => this.#sockets.delete(socket));
     socket.on("error", (error) => this.#deps.log.debug({ err: error }, "agent socket failed"));
-    const session = this.#grpc.accept(socket);
+    const session = this.#grpc.accept(socket, tcp);
     this.#limitAdmission(session, socket);
   }
 

@@ -41,9 +41,12 @@ export class HandshakeGate {
     });
   }
 
-  /** The handshake with the peer of `socket` is complete. */
-  finished(socket: Socket): void {
-    this.#leave(peerKey(socket));
+  /** The handshake with the peer of `socket` is complete. Returns the socket that entered for it. */
+  finished(socket: Socket): Socket | undefined {
+    const peer = peerKey(socket);
+    const entered = this.#unfinished.get(peer);
+    this.#leave(peer);
+    return entered;
   }
 
   #leave(peer: string): void {

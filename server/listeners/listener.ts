@@ -33,11 +33,14 @@ export interface TlsListenerOptions {
   readonly handshakes: HandshakeLimits;
 }
 
-/** Listens for TLS. `onSocket` gets each socket once its handshake is complete and its client certificate, if asked for, verified. */
+/**
+ * Listens for TLS. `onSocket` gets each socket once its handshake is complete and its client certificate, if asked for, verified;
+ * `tcp` is the one below it.
+ */
 export async function listenTls(
   deps: { readonly log: Log; readonly onRefused: (limit: "handshakes" | "handshake_time") => void },
   options: TlsListenerOptions,
-  onSocket: (socket: TLSSocket) => void,
+  onSocket: (socket: TLSSocket, tcp: Socket | undefined) => void,
 ): Promise<Listener> {
   const gate = new HandshakeGate(options.handshakes, {
     onRefused: (source) => {
@@ -59,8 +62,7 @@ export async function listenTls(
       handshakeTimeout: handshakeTimeoutMs,
     },
     (socket) => {
-      gate.finished(socket);
-      onSocket(socket);
+      onSocket(socket, gate.finished(socket));
     },
   );
   tlsServer.on("tlsClientError", (error: NodeJS.ErrnoException, socket) => {

@@ -21,6 +21,8 @@ export interface ClientSessionParts {
   readonly authority: string;
   readonly userAgent: string;
   readonly keepalive?: KeepaliveOptions | undefined;
+  /** The socket below, where that of the session is TLS. */
+  readonly tcp?: Socket | undefined;
 }
 
 /** One HTTP/2 connection to a server, whose SETTINGS have come. */
@@ -55,6 +57,7 @@ export class ClientSession implements GrpcClientSession, StreamContext {
     };
     this.#settings = new SettingsSender(http2);
     this.#connection = new Connection(deps, http2, socket, {
+      tcp: parts.tcp,
       keepalive: parts.keepalive,
       onLost: (message) => {
         for (const call of this.#calls) call.connectionLost(message);

@@ -14,6 +14,8 @@ import type { GrpcClientSession } from "./stream.ts";
 export interface ConnectOptions {
   /** Makes a socket that is connecting: `net.connect`, or `tls.connect` with `h2` in its ALPN list. It belongs to the session. */
   readonly socket: () => Socket;
+  /** The socket below, where that one is TLS: by it a peer that does not answer is told. */
+  readonly tcp?: Socket;
   /** `:authority` of every call: a host, `host:port`, or a percent-encoded socket path. A raw `/` makes servers refuse the call. */
   readonly authority: string;
   readonly userAgent: string;
@@ -93,6 +95,7 @@ function sessionOf(
     authority: options.authority,
     userAgent: options.userAgent,
     keepalive: options.keepalive,
+    tcp: options.tcp,
   });
 }
 

@@ -30,6 +30,7 @@ export class Connection {
   readonly #log: Log;
   readonly #session: Http2Session;
   readonly #socket: Socket;
+  readonly #tcp: Socket | undefined;
   readonly #onLost: (message: string) => void;
   readonly #liveness: Liveness;
   #keepalive: Keepalive | undefined;
@@ -39,17 +40,22 @@ export class Connection {
   #aborted = false;
   #lost: string | undefined;
 
-  /** `onLost` is called once, when the connection has gone or has been aborted. */
+  /** `onLost` is called once, when the connection has gone or has been aborted. `tcp` is the socket below, where `socket` is TLS. */
   constructor(
     deps: { readonly log: Log; readonly clock: Clock },
     session: Http2Session,
     socket: Socket,
-    options: { readonly keepalive?: KeepaliveOptions | undefined; readonly onLost: (message: string) => void },
+    options: {
+      readonly tcp?: Socket | undefined;
+      readonly keepalive?: KeepaliveOptions | undefined;
+      readonly onLost: (message: string) => void;
+    },
   ) {
     this.#clock = deps.clock;
     this.#log = deps.log;
     this.#session = session;
     this.#socket = socket;
+    this.#tcp = options.tcp;
     this.#onLost = options.onLost;
     this.peer = peerOf(socket);
     // Frames are gathered here already; Nagle's algorithm would only hold small ones back.
@@ -91,7 +97,7 @@ export class Connection {
         clock: this.#clock,
         liveness: this.#liveness,
         ping: () => this.#ping(),
-        giveUp: (silentMs) => this.abort(`the peer has been silent for ${Math.round(silentMs)} ms`),
+        giveUp: (silentMs) => this.#giveUp(`the peer has been silent for ${Math.round(silentMs)} ms`),
       },
       options,
     );
@@ -121,6 +127,15 @@ export class Connection {
       },
       { keepAlive: true },
     );
+  }
+
+  /**
+   * Resets the connection first. The peer may still hear this end, and an orderly end would wait behind what it does not acknowledge:
+   * a reset arrives at once, and the kernel keeps nothing that is left to send.
+   */
+  #giveUp(reason: string): void {
+    if (this.#tcp?.destroyed === false) this.#tcp.resetAndDestroy();
+    this.abort(reason);
   }
 
   #lose(message: string): void {

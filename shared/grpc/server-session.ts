@@ -20,6 +20,8 @@ export interface ServerSessionOptions {
   /** Whether to ask the client to go after many resets. */
   readonly drainOnResets: boolean;
   readonly keepalive?: KeepaliveOptions | undefined;
+  /** The socket below, where that of the session is TLS. */
+  readonly tcp?: Socket | undefined;
   readonly onLost: (session: ServerSession) => void;
 }
 
@@ -50,6 +52,7 @@ export class ServerSession implements GrpcServerSession, StreamContext {
     this.socket = socket;
     this.#settings = new SettingsSender(http2);
     this.#connection = new Connection(deps, http2, socket, {
+      tcp: options.tcp,
       keepalive: options.keepalive,
       onLost: (message) => this.#onLost(message),
     });

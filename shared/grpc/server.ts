@@ -41,14 +41,16 @@ export class GrpcServer {
 
   /**
    * Serves a socket whose TLS handshake, if any, is done. Bytes that were read to tell protocols apart must have been
-   * unshifted. The socket belongs to the session from here on. While draining, the session gets its GOAWAY at once.
+   * unshifted. The socket belongs to the session from here on, and `tcp`, which is below it if it is TLS. While draining, the
+   * session gets its GOAWAY at once.
    */
-  accept(socket: Socket): GrpcServerSession {
+  accept(socket: Socket, tcp?: Socket): GrpcServerSession {
     const { role, maxCalls = initialCalls[role] } = this.#options;
     const http2 = performServerHandshake(socket, serverSessionOptions(maxCalls));
     const session = new ServerSession(this.#deps, http2, socket, {
       handlers: this.#options.handlers,
       drainOnResets: role === "frontends",
+      tcp,
       keepalive: this.#options.keepalive,
       onLost: (lost) => this.#sessions.delete(lost),
     });

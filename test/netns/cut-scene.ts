@@ -1,4 +1,3 @@
-import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -6,7 +5,7 @@ import { type Endpoint, echoEndpoint, serve } from "../support/endpoints.ts";
 import { readBytes } from "../support/frontend-client.ts";
 import type { Implementation, ProxyProcess } from "../support/processes.ts";
 import { seededBytes } from "../support/seeded-bytes.ts";
-import { type OpenConnection, openConnection } from "../support/transfers.ts";
+import { type FrontendProtocol, type OpenConnection, openConnection } from "../support/transfers.ts";
 import { Tunnel } from "../support/tunnel.ts";
 import { until } from "../support/until.ts";
 import { SplitNetwork } from "./split-network.ts";
@@ -22,6 +21,8 @@ export interface CutSceneStart {
   readonly agent: Implementation;
   /** Hawser's own link, which needs Hawser at both ends, or the reference's. */
   readonly link: "lanes" | "packets";
+  /** gRPC if left out. */
+  readonly protocol?: FrontendProtocol;
   readonly serverFlags?: readonly string[];
   /** `endpointHost` stands for the address of the endpoints. */
   readonly agentFlags?: (endpointHost: string) => readonly string[];
@@ -39,14 +40,15 @@ export class CutScene {
     this.tunnel = tunnel;
   }
 
-  static async start({ server, agent, link, serverFlags = [], agentFlags }: CutSceneStart): Promise<CutScene> {
+  static async start(start: CutSceneStart): Promise<CutScene> {
+    const { server, agent, link, protocol = "grpc", serverFlags = [], agentFlags } = start;
     const linkFlags = agent === "hawser" && link === "packets" ? ["--link-protocol=konnectivity"] : [];
     const network = await SplitNetwork.create();
     try {
       const tunnel = await Tunnel.start({
         server,
         agent,
-        frontend: { protocol: "grpc", transport: "uds" },
+        frontend: { protocol, transport: "uds" },
         places: network,
         serverFlags,
         agentFlags: [...linkFlags, ...(agentFlags?.(network.endpointHost) ?? [])],
@@ -155,7 +157,10 @@ function unacknowledgedBytes(pid: number): number {
   return queues.reduce((sum, queue) => sum + Number.parseInt(queue, 16), 0);
 }
 
-/** Resolves when the connection is closed, as its client sees it. */
+/** Resolves when the connection is closed, in order or by a reset, as its client sees it. */
 export async function closed({ duplex }: OpenConnection): Promise<void> {
-  if (!duplex.destroyed && !duplex.readableEnded) await Promise.race([once(duplex, "close"), once(duplex, "end")]);
+  if (duplex.destroyed || duplex.readableEnded) return;
+  await new Promise<void>((resolve) => {
+    for (const event of ["close", "end", "error"]) duplex.once(event, () => resolve());
+  });
 }

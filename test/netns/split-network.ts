@@ -1,5 +1,7 @@
 import { execFileSync } from "node:child_process";
+import type { ManagedProcess } from "../support/managed-process.ts";
 import type { Place } from "../support/processes.ts";
+import { delayWire } from "./delayed-wire.ts";
 import { packetFilter, run } from "./tools.ts";
 
 /** Which packets are lost. */
@@ -35,6 +37,7 @@ export class SplitNetwork {
   readonly endpointHost: string;
   readonly #server: Namespace;
   readonly #agent: Namespace;
+  #delay: ManagedProcess | undefined;
 
   private constructor(server: Namespace, agent: Namespace) {
     this.#server = server;
@@ -44,8 +47,8 @@ export class SplitNetwork {
     this.endpointHost = agent.gateway;
   }
 
-  /** Needs root. Leaves nothing behind if it fails. */
-  static async create(): Promise<SplitNetwork> {
+  /** Needs root. Leaves nothing behind if it fails. The wire takes this long one way; no longer than it must if left out. */
+  static async create(oneWayMs = 0): Promise<SplitNetwork> {
     const pair = await claimPair();
     const server = namespace(pair, "server", 0);
     const agent = namespace(pair, "agent", 4);
@@ -53,7 +56,7 @@ export class SplitNetwork {
     for (const { name } of [server, agent]) present.add(name);
     const network = new SplitNetwork(server, agent);
     try {
-      await network.#connect();
+      await network.#connect(oneWayMs);
       return network;
     } catch (error) {
       await network.remove();
@@ -61,7 +64,7 @@ export class SplitNetwork {
     }
   }
 
-  async #connect(): Promise<void> {
+  async #connect(oneWayMs: number): Promise<void> {
     const [server, agent] = [this.#server, this.#agent];
     for (const { name, device, gateway, statusHost } of [server, agent]) {
       await run("ip", "-n", name, "link", "set", "lo", "up");
@@ -72,12 +75,22 @@ export class SplitNetwork {
       await run("ip", "-n", name, "link", "set", "tests", "up");
     }
     await run("ip", "-n", server.name, "route", "add", this.endpointHost, "via", server.gateway);
-    const ends = ["type", "veth", "peer", "name", wire.device, "netns", agent.name];
-    await run("ip", "-n", server.name, "link", "add", wire.device, ...ends);
+    await this.#joinByWire(oneWayMs);
     for (const [{ name }, address] of [[server, wire.server] as const, [agent, wire.agent] as const]) {
       await run("ip", "-n", name, "address", "add", `${address}/30`, "dev", wire.device);
       await run("ip", "-n", name, "link", "set", wire.device, "up");
     }
+  }
+
+  async #joinByWire(oneWayMs: number): Promise<void> {
+    const [server, agent] = [this.#server, this.#agent];
+    if (oneWayMs > 0) {
+      const ends = [server, agent].map(({ name }) => ({ namespace: name, device: wire.device }));
+      this.#delay = await delayWire(ends, oneWayMs);
+      return;
+    }
+    const ends = ["type", "veth", "peer", "name", wire.device, "netns", agent.name];
+    await run("ip", "-n", server.name, "link", "add", wire.device, ...ends);
   }
 
   /** From now on the packets that arrive are dropped; whoever sent them learns nothing. */
@@ -107,6 +120,7 @@ export class SplitNetwork {
 
   /** Its processes have ended before. The server's namespace goes last, since another pair may take the number then. */
   async remove(): Promise<void> {
+    await this.#delay?.stop();
     for (const { device } of [this.#agent, this.#server]) {
       // It is not there if making it failed. A namespace may be held a moment longer than its name, by a process that is just ending.
       await run("ip", "link", "delete", device).catch(() => {});

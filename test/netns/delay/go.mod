@@ -1,0 +1,3 @@
+module hawser.test/delay
+
+go 1.23

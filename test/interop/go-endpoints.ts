@@ -6,6 +6,14 @@ interface Addresses {
   readonly banner: string;
   /** Sends the bytes that it is asked for, then closes. */
   readonly closing: string;
+  /** Reads all, sends nothing. */
+  readonly discard: string;
+  /** Sends without end. */
+  readonly source: string;
+  /** Reads nothing until `wake()`. */
+  readonly deaf: string;
+  /** Answers the first byte with RST. */
+  readonly reset: string;
   /** Never answers a connect, as behind a firewall that drops. */
   readonly unanswering: string;
 }
@@ -13,6 +21,7 @@ interface Addresses {
 interface Counts {
   readonly accepted: number;
   readonly open: number;
+  readonly sent: number;
 }
 
 /** Endpoints in a Go process of their own, so that a transfer does not measure the test runner. */
@@ -34,9 +43,22 @@ export class GoEndpoints {
 
   /** Connections open at this moment, over all endpoints. */
   async openCount(): Promise<number> {
+    return (await this.#counts()).open;
+  }
+
+  /** Bytes that the source endpoint has been rid of since its start. */
+  async sentBytes(): Promise<number> {
+    return (await this.#counts()).sent;
+  }
+
+  /** Lets the deaf endpoint read what its present connections have sent, so that it sees their end. */
+  wake(): void {
+    this.#client.send("wake");
+  }
+
+  #counts(): Promise<Counts> {
     this.#client.send("count");
-    const { open } = await this.#client.waitFor<Counts>("open", this.#countsAsked++);
-    return open;
+    return this.#client.waitFor<Counts>("open", this.#countsAsked++);
   }
 
   stop(): Promise<void> {

@@ -18,6 +18,8 @@ export interface ChurnResult {
   readonly echoed: number;
   readonly cancelled: number;
   readonly tooLate: number;
+  readonly refused: number;
+  readonly reset: number;
   readonly failed: number;
   readonly perSecond: number;
 }

@@ -105,9 +105,12 @@ export class ManagedProcess {
   }
 
   residentBytes(): number {
-    const [, kilobytes] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${this.pid}/status`, "utf8")) ?? [];
-    if (kilobytes === undefined) throw new Error(`${this.name} has no resident size`);
-    return Number(kilobytes) * 1024;
+    return this.#statusBytes("VmRSS");
+  }
+
+  /** The most that was resident so far. */
+  peakResidentBytes(): number {
+    return this.#statusBytes("VmHWM");
   }
 
   /** User and system time used so far, in milliseconds. */
@@ -115,6 +118,13 @@ export class ManagedProcess {
     // Fields 14 and 15 of proc(5) stat, counted behind the command name, which may hold spaces; 100 ticks a second.
     const fields = readFileSync(`/proc/${this.pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
     return (Number(fields[11]) + Number(fields[12])) * 10;
+  }
+
+  #statusBytes(name: "VmRSS" | "VmHWM"): number {
+    const status = readFileSync(`/proc/${this.pid}/status`, "utf8");
+    const [, kilobytes] = new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(status) ?? [];
+    if (kilobytes === undefined) throw new Error(`${this.name} has no ${name}`);
+    return Number(kilobytes) * 1024;
   }
 
   describe(): string {

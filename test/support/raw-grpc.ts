@@ -186,7 +186,7 @@ class PacketReader extends Transform {
   readonly #parser = new MessageParser();
 
   constructor() {
-    super({ readableObjectMode: true, readableHighWaterMark: 64 });
+    super({ readableObjectMode: true, readableHighWaterMark: 16 });
   }
 
   override _transform(chunk: Buffer, _encoding: BufferEncoding, callback: TransformCallback): void {

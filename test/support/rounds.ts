@@ -1,4 +1,4 @@
-import { test } from "vitest";
+import { type TestContext, test } from "vitest";
 
 declare module "vitest" {
   interface TaskMeta {
@@ -17,15 +17,23 @@ export function rounds(
   body: (report: Report) => Promise<void>,
 ): void {
   for (let round = 1; round <= options.times; round++) {
-    test.concurrent(`${title} (${round} of ${options.times})`, { timeout: options.timeoutMs }, async ({ task }) => {
-      const figures: Record<string, number> = {};
-      task.meta.figures = figures;
-      await body((what, value) => {
-        figures[what] = Number(value.toFixed(2));
-        process.stdout.write(`figure | ${title} | ${what} | ${figures[what]}\n`);
-      });
-    });
+    const timeout = options.timeoutMs;
+    test.concurrent(`${title} (${round} of ${options.times})`, { timeout }, ({ task }) => body(reportOf(title, task)));
   }
+}
+
+/** A test whose figures are worth something only if no other of its file runs beside. */
+export function measured(title: string, timeoutMs: number, body: (report: Report) => Promise<void>): void {
+  test(title, { timeout: timeoutMs }, ({ task }) => body(reportOf(title, task)));
+}
+
+function reportOf(title: string, task: TestContext["task"]): Report {
+  const figures: Record<string, number> = {};
+  task.meta.figures = figures;
+  return (what, value) => {
+    figures[what] = Number(value.toFixed(2));
+    process.stdout.write(`figure | ${title} | ${what} | ${figures[what]}\n`);
+  };
 }
 
 /** A round's title without its number: what its table row is called. */

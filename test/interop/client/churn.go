@@ -10,6 +10,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +21,8 @@ type churnResult struct {
 	Echoed    int     `json:"echoed"`
 	Cancelled int     `json:"cancelled"`
 	TooLate   int     `json:"tooLate"` // the dial succeeded before its cancellation; closed at once
+	Refused   int     `json:"refused"`
+	Reset     int     `json:"reset"`
 	Failed    int     `json:"failed"`
 	Seconds   float64 `json:"seconds"`
 	PerSecond float64 `json:"perSecond"`
@@ -31,6 +34,8 @@ type churn struct {
 	seed    uint64
 	// cancelFraction is the share of dials that are cancelled.
 	cancelFraction float64
+	// A tenth of the dials each go to these, where they are given.
+	refusing, resetting string
 	// dialNanos is a moving average of successful dials, from which random moments of cancellation are drawn.
 	dialNanos atomic.Int64
 
@@ -45,13 +50,18 @@ func churnCommand(flags *flag.FlagSet) func() (any, error) {
 	dials := flags.Int("dials", 10_000, "how many in all")
 	parallel := flags.Int("parallel", 64, "how many at once")
 	cancelFraction := flags.Float64("cancel-fraction", 0, "share of dials cancelled at a random moment; 0 measures the dial rate")
+	refusing := flags.String("refusing", "", "HOST:PORT that refuses; a tenth of the dials go there")
+	resetting := flags.String("resetting", "", "HOST:PORT of the reset endpoint; a tenth of the dials go there")
 	seed := flags.Uint64("seed", 1, "of the choice which dials are cancelled, how and when")
 	return func() (any, error) {
 		through, err := reach.dialer()
 		if err != nil {
 			return nil, err
 		}
-		run := &churn{through: through, target: *target, seed: *seed, cancelFraction: *cancelFraction}
+		run := &churn{
+			through: through, target: *target, seed: *seed, cancelFraction: *cancelFraction,
+			refusing: *refusing, resetting: *resetting,
+		}
 		run.dialNanos.Store(int64(5 * time.Millisecond))
 		return run.all(*dials, *parallel)
 	}
@@ -86,6 +96,14 @@ func (c *churn) one(index int) {
 	random := rand.New(rand.NewPCG(c.seed, uint64(index)))
 	ctx, cancel := context.WithTimeout(context.Background(), 40*time.Second)
 	defer cancel()
+	switch share := random.IntN(10); {
+	case share == 0 && c.refusing != "":
+		c.finish(&c.result.Refused, index, c.refused(ctx))
+		return
+	case share == 1 && c.resetting != "":
+		c.finish(&c.result.Reset, index, c.reset(ctx))
+		return
+	}
 	cancelling := random.Float64() < c.cancelFraction
 	how := Abandonment(random.IntN(2))
 	if cancelling {
@@ -109,6 +127,32 @@ func (c *churn) one(index int) {
 	default:
 		c.finish(&c.result.Echoed, index, errors.Join(echoOnce(conn, uint64(index)), closeTimely(conn)))
 	}
+}
+
+// refused returns an error unless the dial was refused.
+func (c *churn) refused(ctx context.Context) error {
+	conn, err := c.through.Dial(ctx, c.refusing, AbandonRequest)
+	switch {
+	case err == nil:
+		return errors.Join(errors.New("a dial that was to be refused brought a connection"), conn.Close())
+	case !strings.Contains(err.Error(), "connection refused"):
+		return fmt.Errorf("a dial that was to be refused: %w", err)
+	}
+	return nil
+}
+
+// reset returns an error unless the endpoint's RST ended the connection without a byte.
+func (c *churn) reset(ctx context.Context) error {
+	conn, err := c.through.Dial(ctx, c.resetting, AbandonRequest)
+	if err != nil {
+		return fmt.Errorf("an endpoint that was to reset: %w", err)
+	}
+	// A failed write is as good an end as a failed read.
+	_, _ = conn.Write([]byte{1})
+	if count, err := conn.Read(make([]byte, 1)); err == nil {
+		return errors.Join(fmt.Errorf("an endpoint that was to reset sent %d bytes", count), closeTimely(conn))
+	}
+	return closeTimely(conn)
 }
 
 func (c *churn) finish(counter *int, index int, err error) {

@@ -106,6 +106,19 @@ func dialTarget(through Dialer, target string) (net.Conn, error) {
 	return through.Dial(ctx, target, AbandonRequest)
 }
 
+// dialAll opens so many connections, one after the other.
+func dialAll(through Dialer, target string, count int) ([]net.Conn, error) {
+	open := make([]net.Conn, count)
+	for index := range open {
+		conn, err := dialTarget(through, target)
+		if err != nil {
+			return nil, fmt.Errorf("connection %d: %w", index, err)
+		}
+		open[index] = conn
+	}
+	return open, nil
+}
+
 // closeTimely closes a connection. The client library returns an error in two cases: the tunnel had already ended,
 // which is a normal end, and no CLOSE_RSP came within 10 s, which is the server's fault and is returned.
 func closeTimely(conn net.Conn) error {

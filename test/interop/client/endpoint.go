@@ -23,16 +23,19 @@ const (
 // endpoints are the TCP servers behind the agent. Each serves one behaviour on a port of its own.
 type endpoints struct {
 	accepted, open atomic.Int64
+	// sent counts the bytes of the source endpoint.
+	sent atomic.Int64
+	ears *alarm
 }
 
 func endpointCommand(flags *flag.FlagSet) func() (any, error) {
 	host := flags.String("host", "127.0.0.1", "address to listen on")
 	return func() (any, error) {
-		var served endpoints
+		served := endpoints{ears: newAlarm()}
 		addresses := map[string]string{}
 		for name, serve := range map[string]func(net.Conn) error{
 			"echo": serveEcho, "transfer": serveTransfer, "banner": serveBanner,
-			"closing": serveClosing,
+			"closing": serveClosing, "discard": waitForEnd, "source": served.serveSource, "deaf": served.serveDeaf, "reset": serveReset,
 		} {
 			listener, err := net.Listen("tcp", net.JoinHostPort(*host, "0"))
 			if err != nil {
@@ -49,8 +52,12 @@ func endpointCommand(flags *flag.FlagSet) func() (any, error) {
 		printLine(addresses)
 		commands := bufio.NewScanner(os.Stdin)
 		for commands.Scan() {
-			if strings.TrimSpace(commands.Text()) == "count" {
-				printLine(map[string]int64{"accepted": served.accepted.Load(), "open": served.open.Load()})
+			switch strings.TrimSpace(commands.Text()) {
+			case "count":
+				accepted, open, sent := served.accepted.Load(), served.open.Load(), served.sent.Load()
+				printLine(map[string]int64{"accepted": accepted, "open": open, "sent": sent})
+			case "wake":
+				served.ears.ring()
 			}
 		}
 		return nil, commands.Err()

@@ -28,26 +28,11 @@ func httpCommand(flags *flag.FlagSet) func() (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		// net/http closes connections on goroutines of its own; the process must not end before the tunnel has closed.
 		var open sync.WaitGroup
 		defer open.Wait()
-		transport := &http.Transport{
-			DisableKeepAlives: true,
-			DialContext: func(_ context.Context, _, address string) (net.Conn, error) {
-				conn, err := dialTarget(through, address)
-				if err != nil {
-					return nil, err
-				}
-				open.Add(1)
-				return &countedConn{Conn: conn, closed: sync.OnceFunc(open.Done)}, nil
-			},
-		}
-		if *endpointCA != "" {
-			roots, err := loadRoots(*endpointCA)
-			if err != nil {
-				return nil, err
-			}
-			transport.TLSClientConfig = &tls.Config{RootCAs: roots}
+		transport, err := freshTransport(through, *endpointCA, &open)
+		if err != nil {
+			return nil, err
 		}
 		response, err := (&http.Client{Transport: transport}).Get(*url)
 		if err != nil {
@@ -61,6 +46,30 @@ func httpCommand(flags *flag.FlagSet) func() (any, error) {
 		digest := sha256.Sum256(body)
 		return httpResult{response.StatusCode, len(body), hex.EncodeToString(digest[:])}, nil
 	}
+}
+
+// freshTransport makes a connection for each request. net/http closes connections on goroutines of its own: the process
+// must not end before `open` is done.
+func freshTransport(through Dialer, endpointCA string, open *sync.WaitGroup) (*http.Transport, error) {
+	transport := &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(_ context.Context, _, address string) (net.Conn, error) {
+			conn, err := dialTarget(through, address)
+			if err != nil {
+				return nil, err
+			}
+			open.Add(1)
+			return &countedConn{Conn: conn, closed: sync.OnceFunc(open.Done)}, nil
+		},
+	}
+	if endpointCA != "" {
+		roots, err := loadRoots(endpointCA)
+		if err != nil {
+			return nil, err
+		}
+		transport.TLSClientConfig = &tls.Config{RootCAs: roots}
+	}
+	return transport, nil
 }
 
 // countedConn tells when its close is complete.

@@ -30,6 +30,10 @@ var commands = map[string]command{
 	"echo":          {"measure request and response round trips", echoCommand},
 	"http":          {"GET one URL through the tunnel", httpCommand},
 	"dial":          {"dial one target and close it", dialCommand},
+	"neighbours":    {"echo and dial over and over, measured in windows that stdin asks for", neighboursCommand},
+	"flow":          {"send or read without end, counted by the second, until stdin ends", flowCommand},
+	"calls":         {"GET one URL at a steady rate, on a new connection each time, until stdin ends", callsCommand},
+	"delay":         {"pass on TCP connections with a delay each way, until stdin ends", delayCommand},
 	"read-to-end":   {"read what an endpoint sends before it closes", readToEndCommand},
 }
 

@@ -4,6 +4,7 @@ import (
 	"hash"
 	"io"
 	"math/rand/v2"
+	"sync"
 )
 
 // patternLength is prime, so that a lost, doubled or swapped chunk of any usual size changes the digest.
@@ -12,10 +13,19 @@ const patternLength = 1_048_573
 // A pattern is the block that a seed's endless byte sequence repeats.
 type pattern []byte
 
+// seedCount bounds how many patterns, of a megabyte each, thousands of connections make.
+const seedCount = 61
+
+var patterns sync.Map // of pattern, by seed
+
 func newPattern(seed uint64) pattern {
+	if known, ok := patterns.Load(seed); ok {
+		return known.(pattern)
+	}
 	block := make([]byte, patternLength)
 	random := rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), byte(seed >> 16), byte(seed >> 24), 1})
 	_, _ = random.Read(block)
+	patterns.Store(seed, pattern(block))
 	return block
 }
 

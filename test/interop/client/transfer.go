@@ -51,20 +51,16 @@ func transferCommand(flags *flag.FlagSet) func() (any, error) {
 }
 
 func transferAll(through Dialer, target string, count int, up, down int64) (any, error) {
-	open := make([]net.Conn, count)
-	for index := range open {
-		conn, err := dialTarget(through, target)
-		if err != nil {
-			return nil, fmt.Errorf("connection %d: %w", index, err)
-		}
-		open[index] = conn
+	open, err := dialAll(through, target, count)
+	if err != nil {
+		return nil, err
 	}
 	failures := make([]error, count)
 	began := time.Now()
 	var running sync.WaitGroup
 	for index, conn := range open {
 		running.Go(func() {
-			if err := transferOne(conn, uint64(index), up, down); err != nil {
+			if err := transferOne(conn, uint64(index%seedCount), up, down); err != nil {
 				failures[index] = fmt.Errorf("connection %d: %w", index, err)
 			}
 		})

@@ -1,0 +1,65 @@
+package client
+
+import (
+	"net"
+	"sync"
+)
+
+// smallBuffer lets a connection that nobody reads be full soon.
+const smallBuffer = 64 * 1024
+
+// serveSource sends without end, and counts what the connection took.
+func (e *endpoints) serveSource(conn net.Conn) error {
+	if err := conn.(*net.TCPConn).SetWriteBuffer(smallBuffer); err != nil {
+		return err
+	}
+	piece := []byte(newPattern(1))[:transferChunk]
+	for {
+		count, err := conn.Write(piece)
+		e.sent.Add(int64(count))
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// serveDeaf reads nothing until the next "wake" on stdin, and everything from then on.
+func (e *endpoints) serveDeaf(conn net.Conn) error {
+	if err := conn.(*net.TCPConn).SetReadBuffer(smallBuffer); err != nil {
+		return err
+	}
+	<-e.ears.next()
+	return waitForEnd(conn)
+}
+
+// serveReset answers its first byte with RST.
+func serveReset(conn net.Conn) error {
+	if _, err := conn.Read(make([]byte, 1)); err != nil {
+		return err
+	}
+	return conn.(*net.TCPConn).SetLinger(0)
+}
+
+// An alarm wakes all that wait for it at that moment.
+type alarm struct {
+	lock sync.Mutex
+	rung chan struct{}
+}
+
+func newAlarm() *alarm {
+	return &alarm{rung: make(chan struct{})}
+}
+
+// next is closed when the alarm rings.
+func (a *alarm) next() <-chan struct{} {
+	a.lock.Lock()
+	defer a.lock.Unlock()
+	return a.rung
+}
+
+func (a *alarm) ring() {
+	a.lock.Lock()
+	defer a.lock.Unlock()
+	close(a.rung)
+	a.rung = make(chan struct{})
+}

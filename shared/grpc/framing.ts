@@ -18,6 +18,18 @@ export function writePrefix(target: Buffer, offset: number, length: number): voi
 }
 
 /**
+ * Says of a message of which only `start` has come whether it may be given out in pieces, without being put together first:
+ * how many bytes at its start belong to no piece, all of which are in `start`; 0 if it is to be whole.
+ */
+export type BulkHead = (start: Buffer, messageBytes: number) => number;
+
+export interface ParserOptions {
+  /** Of the longest message that is taken; asked for each message, at its prefix. */
+  readonly maxBytes?: () => number;
+  readonly headOf?: BulkHead;
+}
+
+/**
  * Cuts a byte stream into messages. `push` a chunk, then take messages with `next` until it returns undefined; the
  * caller may stop in between, and pushes no further chunk until then unless it must.
  * A message that lies in one chunk is a view of that chunk; another is copied once into a buffer of its own.
@@ -35,10 +47,19 @@ export class MessageParser {
   #assembly: Buffer | undefined;
   #assemblyNeed = 0;
   #assemblyHave = 0;
+  readonly #headOf: BulkHead;
+  /** What is still to come of a message that is given out in pieces. */
+  #bulkLeft = 0;
+  #isBulk = false;
 
-  /** `maxBytes` is asked for each message, at its prefix. */
-  constructor(maxBytes: () => number = () => messageMaxBytes) {
+  constructor({ maxBytes = () => messageMaxBytes, headOf = () => 0 }: ParserOptions = {}) {
     this.#maxBytes = maxBytes;
+    this.#headOf = headOf;
+  }
+
+  /** Whether what `next` returned last is a piece of a message's bulk, and not a message. */
+  get isBulk(): boolean {
+    return this.#isBulk;
   }
 
   push(chunk: Buffer): void {
@@ -68,7 +89,7 @@ export class MessageParser {
 
   /** No more bytes come. Call it once `next` has returned undefined. Throws GrpcError INTERNAL inside a message. */
   end(): void {
-    if (this.#prefixHave > 0 || this.#assembly !== undefined) {
+    if (this.#prefixHave > 0 || this.#assembly !== undefined || this.#bulkLeft > 0) {
       throw new GrpcError(GrpcCode.INTERNAL, "the stream ended inside a message");
     }
   }
@@ -76,6 +97,8 @@ export class MessageParser {
   /** Reads on in the current chunk; undefined once it is used up. */
   #nextInChunk(): Buffer | undefined {
     if (this.#assembly !== undefined) return this.#assemble(this.#assembly);
+    if (this.#bulkLeft > 0) return this.#nextPiece();
+    this.#isBulk = false;
     const chunk = this.#chunk;
     const start = this.#at;
     let length: number;
@@ -96,10 +119,25 @@ export class MessageParser {
       this.#at = end;
       return message;
     }
+    const headBytes = this.#headOf(chunk.subarray(this.#at), length);
+    if (headBytes > 0) {
+      this.#at += headBytes;
+      this.#bulkLeft = length - headBytes;
+      return this.#nextPiece();
+    }
     this.#assemblyNeed = length;
     this.#assemblyHave = 0;
     this.#assembly = Buffer.allocUnsafe(Math.min(length, Math.max(assemblyMinBytes, 2 * (chunk.length - this.#at))));
     return this.#assemble(this.#assembly);
+  }
+
+  #nextPiece(): Buffer | undefined {
+    const piece = this.#chunk.subarray(this.#at, this.#at + this.#bulkLeft);
+    if (piece.length === 0) return undefined;
+    this.#isBulk = true;
+    this.#at += piece.length;
+    this.#bulkLeft -= piece.length;
+    return piece;
   }
 
   #assemble(assembly: Buffer): Buffer | undefined {

@@ -48,7 +48,10 @@ export abstract class MessageStream implements GrpcStream {
   #wantsDrain = false;
   readonly #flushWaiters: (() => void)[] = [];
 
-  readonly #parser = new MessageParser(() => this.#receiver?.messageMaxBytes?.() ?? messageMaxBytes);
+  readonly #parser = new MessageParser({
+    maxBytes: () => this.#receiver?.messageMaxBytes?.() ?? messageMaxBytes,
+    headOf: (start, messageBytes) => this.#receiver?.bulkHead?.(start, messageBytes) ?? 0,
+  });
   #receiver: GrpcReceiver | undefined;
   #started = false;
   /** `waiting`: nobody listens yet. `discarding`: what still comes is of no interest. */
@@ -224,7 +227,8 @@ export abstract class MessageStream implements GrpcStream {
       while (this.#receiveState === "flowing") {
         const message = this.#nextMessage();
         if (message === undefined) break;
-        this.#receiver.onMessage(message);
+        if (this.#parser.isBulk) this.#receiver.onBulk?.(message);
+        else this.#receiver.onMessage(message);
       }
     } finally {
       this.#delivering = false;

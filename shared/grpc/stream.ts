@@ -41,6 +41,13 @@ export interface GrpcReceiver {
   messageMaxBytes?(): number;
   /** `message` may lie inside a larger read buffer that it keeps alive: copy small ones that are held for long. */
   onMessage(message: Buffer): void;
+  /**
+   * With this, a long message that comes in several chunks can be had chunk by chunk, which saves a copy of it: says how many
+   * bytes at its start are not to be passed to `onBulk`; 0 to get it whole. `start` is what has come of `messageBytes`.
+   */
+  bulkHead?(start: Buffer, messageBytes: number): number;
+  /** The next piece of such a message, without its head. It lies in a larger buffer, as a message may. */
+  onBulk?(piece: Buffer): void;
   /** After `send` returned false: HTTP/2 has accepted so much of what was queued that less than 64 KiB is left. */
   onDrain?(): void;
   /** The peer sends no more (END_STREAM), after its last message. Not called when the call broke. */

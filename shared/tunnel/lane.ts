@@ -7,6 +7,7 @@ import { WireError } from "../protobuf/wire.ts";
 import { LaneDuplex } from "./lane-duplex.ts";
 import { type LaneAct, type LaneRole, type LaneState, laneAct, laneEvent } from "./lane-state.ts";
 import {
+  dataHeadBytes,
   decodeLaneMessage,
   encodeLaneMessage,
   type LaneMessage,
@@ -101,6 +102,8 @@ export class Lane {
     this.#stream.start({
       messageMaxBytes: () => this.#messageMaxBytes,
       onMessage: (message) => this.#receive(message),
+      bulkHead: dataHeadBytes,
+      onBulk: (data) => this.#receiveData(data),
       onDrain: () => this.#duplex?.drained(),
       onEnd: () => this.#owner.onEnd(),
       onClose: (status) => this.#close(status),
@@ -217,9 +220,18 @@ export class Lane {
   }
 
   #receive(bytes: Buffer): void {
+    this.#guarded(() => this.#heed(decodeLaneMessage(bytes)));
+  }
+
+  /** A part of a data message counts as one, and is one to whoever reads. */
+  #receiveData(data: Buffer): void {
+    this.#guarded(() => this.#heed({ type: "data", data }));
+  }
+
+  #guarded(receive: () => void): void {
     if (this.#broken) return;
     try {
-      this.#heed(decodeLaneMessage(bytes));
+      receive();
     } catch (error) {
       if (!(error instanceof WireError)) throw error;
       this.#broken = true;

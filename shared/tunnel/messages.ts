@@ -1,5 +1,5 @@
 import { cleanErrorText } from "../konnectivity/dial-error-text.ts";
-import { int64Size, varintSize, WireError, WireReader, WireWriter } from "../protobuf/wire.ts";
+import { int64Size, varintSize, WireError, WireReader, WireType, WireWriter } from "../protobuf/wire.ts";
 
 /** A message of a lane. `turn` is a uint32. Source: proto/tunnel.proto. */
 export type LaneMessage =
@@ -114,6 +114,21 @@ function layoutsOf(messages: Readonly<Record<string, readonly [member: number, f
  */
 export function decodeLaneMessage(message: Buffer): LaneMessage | UnknownMessage {
   return decode<LaneMessage>(message, laneLayouts, dataMember);
+}
+
+/**
+ * For `GrpcReceiver.bulkHead`: of a data message without anything else in it, the bytes before the data; of any other, 0.
+ * One over the limit is not taken in pieces either, so that it is refused as a whole.
+ */
+export function dataHeadBytes(start: Buffer, messageBytes: number): number {
+  if (start[0] !== ((dataMember << 3) | WireType.BYTES) || messageBytes > laneMessageMaxBytes) return 0;
+  let length = 0;
+  for (let at = 1; at <= 3 && at < start.length; at++) {
+    const byte = start[at] ?? 0;
+    length |= (byte & 0x7f) << (7 * (at - 1));
+    if (byte < 0x80) return length === messageBytes - at - 1 ? at + 1 : 0;
+  }
+  return 0;
 }
 
 /** Throws as `decodeLaneMessage` does. */

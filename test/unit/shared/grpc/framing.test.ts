@@ -44,6 +44,44 @@ describe("MessageParser", () => {
     );
   });
 
+  test("a long message comes in pieces where its head allows it, however the bytes are cut", () => {
+    const bodies = fc.array(fc.uint8Array({ maxLength: 200 }), { maxLength: 8 });
+    const cuts = fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { maxLength: 12 });
+    fc.assert(
+      fc.property(bodies, cuts, (messages, fractions) => {
+        /** Three bytes of head, for every message that begins with an even one. */
+        const parser = new MessageParser({
+          headOf: (start) => (start.length >= 3 && (start[0] ?? 1) % 2 === 0 ? 3 : 0),
+        });
+        const whole: string[] = [];
+        let inPieces = Buffer.alloc(0);
+        for (const chunk of cut(Buffer.concat(messages.map(framed)), fractions)) {
+          parser.push(chunk);
+          for (let found = parser.next(); found !== undefined; found = parser.next()) {
+            if (parser.isBulk) inPieces = Buffer.concat([inPieces, found]);
+            else whole.push(found.toString("hex"));
+          }
+        }
+        parser.end();
+        const rest = messages.map((message) => Buffer.from(message).toString("hex"));
+        for (const message of whole) {
+          const index = rest.indexOf(message);
+          expect(index).toBeGreaterThanOrEqual(0);
+          rest.splice(index, 1);
+        }
+        expect(inPieces.toString("hex")).toBe(rest.map((message) => message.slice(6)).join(""));
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  test("a stream that ends inside a message in pieces is broken", () => {
+    const parser = new MessageParser({ headOf: () => 1 });
+    parser.push(framed(Buffer.alloc(100)).subarray(0, 50));
+    expect(parser.next()?.length).toBe(44);
+    expect(() => parser.end()).toThrow("the stream ended inside a message");
+  });
+
   test("random bytes give messages or a GrpcError, nothing else", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 64 }), (bytes) => {

@@ -4,12 +4,14 @@ import { describe, expect, it } from "vitest";
 import { protoPath } from "../../../../shared/proto.ts";
 import { WireError } from "../../../../shared/protobuf/wire.ts";
 import {
+  dataHeadBytes,
   decodeLaneMessage,
   decodeLinkMessage,
   encodeLaneMessage,
   encodeLinkMessage,
   type LaneMessage,
   type LinkMessage,
+  laneMessageMaxBytes,
 } from "../../../../shared/tunnel/messages.ts";
 
 const definition = loadSync(protoPath("tunnel.proto"), { longs: String, bytes: Buffer, oneofs: true });
@@ -140,6 +142,29 @@ describe("the codec of lanes and links beside protobufjs", () => {
       }),
       { numRuns: 20_000 },
     );
+  });
+});
+
+describe("the head of a data message", () => {
+  it("is all that comes before the data, whatever has come of that", () => {
+    fc.assert(
+      fc.property(fc.nat({ max: 130_000 }), fc.nat({ max: 40 }), (length, come) => {
+        const message = joined(encodeLaneMessage({ type: "data", data: Buffer.alloc(length, 1) }));
+        const head = message.length - length;
+        const start = message.subarray(0, come);
+        expect(dataHeadBytes(start, message.length)).toBe(start.length >= head ? head : 0);
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  it("is none of a message over the limit, of another message, and of data that is not alone", () => {
+    const long = joined(encodeLaneMessage({ type: "data", data: Buffer.alloc(laneMessageMaxBytes) }));
+    const refused = joined(encodeLaneMessage({ type: "refused", turn: 1, code: "dns", text: "x".repeat(200) }));
+    const data = joined(encodeLaneMessage({ type: "data", data: Buffer.alloc(300) }));
+    expect(dataHeadBytes(long, long.length)).toBe(0);
+    expect(dataHeadBytes(refused, refused.length)).toBe(0);
+    expect(dataHeadBytes(data, data.length + 2)).toBe(0);
   });
 });
 

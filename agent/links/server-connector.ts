@@ -124,6 +124,7 @@ export class ServerConnector {
     endWith(session, call);
     session.keepalive(tunnelKeepalive);
     session.tuneWindows();
+    session.resetWhenSilent();
     const link = new TunnelLink(
       {
         ...this.#linkDeps(server),

@@ -135,6 +135,7 @@ export class AgentListener {
     void call.closed.then(() => links.delete(link));
     call.session.allowCalls(Math.min(links.size * (link.lanesMax + 1), callsMax));
     call.session.tuneWindows();
+    call.session.resetWhenSilent();
     return link;
   };
 

@@ -130,6 +130,10 @@ export class ClientSession implements GrpcClientSession, StreamContext {
     this.#connection.tuneWindows(this.#settings);
   }
 
+  resetWhenSilent(): void {
+    this.#connection.resetWhenSilent();
+  }
+
   abort(reason: string): void {
     this.#connection.abort(reason);
   }

@@ -37,6 +37,7 @@ export class Connection {
   #tuner: WindowTuner | undefined;
   readonly #resetWatch: ResetWatch | undefined;
   #resolveClosed: () => void = () => {};
+  #resetsWhenSilent = false;
   #aborted = false;
   #lost: string | undefined;
 
@@ -113,6 +114,10 @@ export class Connection {
     this.#tuner ??= new WindowTuner({ clock: this.#clock, session: this.#session, settings });
   }
 
+  resetWhenSilent(): void {
+    this.#resetsWhenSilent = true;
+  }
+
   /** Ends the session now, and the socket after a grace. May be called twice. */
   abort(reason: string): void {
     if (this.#aborted) return;
@@ -130,11 +135,11 @@ export class Connection {
   }
 
   /**
-   * Resets the connection first. The peer may still hear this end, and an orderly end would wait behind what it does not acknowledge:
-   * a reset arrives at once, and the kernel keeps nothing that is left to send.
+   * The peer may still hear this end. An orderly end would wait behind what it does not acknowledge; a reset arrives at once, and
+   * the kernel keeps nothing that is left to send.
    */
   #giveUp(reason: string): void {
-    if (this.#tcp?.destroyed === false) this.#tcp.resetAndDestroy();
+    if (this.#resetsWhenSilent && this.#tcp?.destroyed === false) this.#tcp.resetAndDestroy();
     this.abort(reason);
   }
 

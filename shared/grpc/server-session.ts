@@ -109,6 +109,10 @@ export class ServerSession implements GrpcServerSession, StreamContext {
     this.#connection.tuneWindows(this.#settings);
   }
 
+  resetWhenSilent(): void {
+    this.#connection.resetWhenSilent();
+  }
+
   abort(reason: string): void {
     this.#connection.abort(reason);
   }

@@ -97,6 +97,11 @@ export interface GrpcServerSession {
   allowCalls(count: number): void;
   /** From now on what the peer may send ahead follows the round trip. The peer must bear a PING each 15 s. */
   tuneWindows(): void;
+  /**
+   * From now on a peer that is given up for its silence is told by a reset. It has to notice a silence by itself: one whose
+   * network came back later would never hear of a lost reset, while the kernel repeats an orderly end for a minute or two.
+   */
+  resetWhenSilent(): void;
   /** The shortest that was measured, in milliseconds; undefined before, and where windows are not tuned. */
   readonly roundTripMs: number | undefined;
   /** GOAWAY NO_ERROR; calls that run go on, the session closes after the last. Later ones are refused as not begun. */
@@ -125,8 +130,9 @@ export interface GrpcClientSession {
   onGoaway(listener: () => void): void;
   /** Replaces what `connectGrpc` was given: who is at the other end is often known only once a call was answered. */
   keepalive(options: KeepaliveOptions): void;
-  /** As of a server's session. */
+  /** Both as of a server's session. */
   tuneWindows(): void;
+  resetWhenSilent(): void;
   readonly roundTripMs: number | undefined;
   /** Waits for open calls, then closes the connection. */
   close(): Promise<void>;

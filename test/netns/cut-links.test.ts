@@ -70,8 +70,9 @@ async function cutAndHeal(scene: CutScene, one: Case, report: Report): Promise<v
     report(`${half} notices, s`, tookMs / 1_000);
     expect(tookMs).toBeLessThanOrEqual(limitMs);
   };
-  // Who still hears the other is told by a reset once that has given up.
-  const agentLimitMs = cut === "agent to server" ? serverNoticesWithinMs : agentNoticesWithinMs[link];
+  // Who still hears the other does so until that has given up. Over lanes it is told then, by a reset; else its own wait begins.
+  const hearsOn = cut === "agent to server" && link === "packets";
+  const agentLimitMs = agentNoticesWithinMs[link] + (hearsOn ? serverNoticesWithinMs : 0);
   await Promise.all([
     server === "hawser"
       ? noticed("server", serverNoticesWithinMs, serverGivesUp(scene)).then(() => serverIsClean(scene, connections))

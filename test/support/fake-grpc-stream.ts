@@ -118,6 +118,7 @@ export class FakeServerCall extends FakeGrpcStream implements GrpcServerCall {
     silentMs: () => 0,
     allowCalls: () => {},
     tuneWindows: () => {},
+    resetWhenSilent: () => {},
     roundTripMs: undefined,
     drain: () => {},
     abort: () => {},

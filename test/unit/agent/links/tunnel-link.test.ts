@@ -47,6 +47,7 @@ async function linked() {
     onGoaway: (listener) => void goaways.push(listener),
     keepalive: () => {},
     tuneWindows: () => {},
+    resetWhenSilent: () => {},
     roundTripMs: undefined,
     close: async () => {},
     abort: () => {},

@@ -20,7 +20,7 @@ export interface NeighboursOptions {
   readonly dialPause?: string;
 }
 
-/** Connections that echo over and over, and dials beside them, in a process of their own. */
+/** Connections that echo over and over, and dials beside them, in a process of their own. They rest between windows. */
 export class Neighbours {
   readonly #client: TunnelClient;
   #windowsAsked = 0;

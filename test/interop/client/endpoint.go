@@ -23,9 +23,7 @@ const (
 // endpoints are the TCP servers behind the agent. Each serves one behaviour on a port of its own.
 type endpoints struct {
 	accepted, open atomic.Int64
-	// sent counts the bytes of the source endpoint.
-	sent atomic.Int64
-	ears *alarm
+	ears           *alarm
 }
 
 func endpointCommand(flags *flag.FlagSet) func() (any, error) {
@@ -35,7 +33,7 @@ func endpointCommand(flags *flag.FlagSet) func() (any, error) {
 		addresses := map[string]string{}
 		for name, serve := range map[string]func(net.Conn) error{
 			"echo": serveEcho, "transfer": serveTransfer, "banner": serveBanner,
-			"closing": serveClosing, "discard": waitForEnd, "source": served.serveSource, "deaf": served.serveDeaf, "reset": serveReset,
+			"closing": serveClosing, "discard": waitForEnd, "source": serveSource, "deaf": served.serveDeaf, "reset": serveReset,
 		} {
 			listener, err := net.Listen("tcp", net.JoinHostPort(*host, "0"))
 			if err != nil {
@@ -54,8 +52,7 @@ func endpointCommand(flags *flag.FlagSet) func() (any, error) {
 		for commands.Scan() {
 			switch strings.TrimSpace(commands.Text()) {
 			case "count":
-				accepted, open, sent := served.accepted.Load(), served.open.Load(), served.sent.Load()
-				printLine(map[string]int64{"accepted": accepted, "open": open, "sent": sent})
+				printLine(map[string]int64{"accepted": served.accepted.Load(), "open": served.open.Load()})
 			case "wake":
 				served.ears.ring()
 			}

@@ -35,8 +35,11 @@ type neighbours struct {
 	target  string
 	size    int
 	every   time.Duration
+	started time.Time
 	pause   time.Duration
 
+	// gate is open for the length of a window: outside of it no echo and no dial begins.
+	gate  sync.RWMutex
 	moved atomic.Int64
 	lock  sync.Mutex
 	// present collects; waits has the beginning of each round trip and dial under way, by who does it.
@@ -63,7 +66,7 @@ func millisSince(began time.Time) float64 {
 }
 
 // neighboursCommand prints {"event":"running"} when all connections are open. Each line on stdin is a duration: the
-// window that begins there is printed when it has passed. The end of stdin ends the process.
+// window that begins there is printed when it has passed. Between windows they rest. The end of stdin ends the process.
 func neighboursCommand(flags *flag.FlagSet) func() (any, error) {
 	reach := frontendFlags(flags)
 	target := flags.String("target", "", "HOST:PORT of the echo endpoint")
@@ -78,9 +81,10 @@ func neighboursCommand(flags *flag.FlagSet) func() (any, error) {
 			return nil, err
 		}
 		n := &neighbours{
-			through: through, target: *target, size: *size, every: *every, pause: *pause,
+			through: through, target: *target, size: *size, every: *every, started: time.Now(), pause: *pause,
 			echoes: make(waits, *connections), dials: make(waits, *dialers),
 		}
+		n.gate.Lock()
 		for index := range *connections {
 			conn, err := dialTarget(through, *target)
 			if err != nil {
@@ -109,7 +113,9 @@ func (n *neighbours) window(length time.Duration) window {
 	n.present = window{DialMillis: []float64{}, Failures: []string{}}
 	n.lock.Unlock()
 	began, before := time.Now(), n.moved.Load()
+	n.gate.Unlock()
 	time.Sleep(length)
+	n.gate.Lock()
 	n.lock.Lock()
 	defer n.lock.Unlock()
 	seen := n.present
@@ -122,13 +128,12 @@ func (n *neighbours) window(length time.Duration) window {
 
 func (n *neighbours) echo(index int, conn net.Conn) {
 	question, answer := []byte(newPattern(uint64(index % seedCount)))[:n.size], make([]byte, n.size)
-	// Spread, so that they do not all echo at once. One that is late is as late no more.
-	due := time.Now().Add(n.every * time.Duration(index) / time.Duration(len(n.echoes)))
+	// Spread, so that they do not all echo at once.
+	phase := n.every * time.Duration(index) / time.Duration(len(n.echoes))
 	for {
-		time.Sleep(time.Until(due))
-		due = due.Add(n.every)
-		if now := time.Now(); due.Before(now) {
-			due = now
+		n.awaitGate()
+		if n.every > 0 {
+			time.Sleep(n.every - (time.Since(n.started)-phase)%n.every)
 		}
 		began := n.begin(n.echoes, index)
 		// One goroutine writes and another reads, as nothing between may have room for a whole question.
@@ -158,6 +163,7 @@ func (n *neighbours) echo(index int, conn net.Conn) {
 
 func (n *neighbours) dial(index int) {
 	for count := uint64(0); ; count++ {
+		n.awaitGate()
 		began := n.begin(n.dials, index)
 		conn, err := dialTarget(n.through, n.target)
 		took := millisSince(began)
@@ -175,6 +181,12 @@ func (n *neighbours) dial(index int) {
 		}
 		time.Sleep(n.pause)
 	}
+}
+
+func (n *neighbours) awaitGate() {
+	n.gate.RLock()
+	// Held no longer: an echo that never ends must not keep the gate open.
+	defer n.gate.RUnlock()
 }
 
 func (n *neighbours) begin(what waits, index int) time.Time {

@@ -4,6 +4,7 @@ import type { HttpProxy } from "../shared/http/proxy-environment.ts";
 import type { KubernetesApi } from "../shared/kubernetes/api.ts";
 import type { Log } from "../shared/log.ts";
 import { pause } from "../shared/pause.ts";
+import { ByteBudget } from "../shared/stream/byte-budget.ts";
 import { loadCaBundle, loadKeyPair } from "../shared/tls/credentials.ts";
 import { DialHandler } from "./dial-handler.ts";
 import { EndpointDialer } from "./endpoints/endpoint-dialer.ts";
@@ -47,11 +48,16 @@ export class ProxyAgent {
   constructor(deps: AgentDeps, options: AgentOptions) {
     this.#clock = deps.clock;
     this.#log = deps.log;
-    this.#dials = new DialHandler({ ...deps, endpoints: new EndpointDialer(deps) }, options);
+    const budget = new ByteBudget(deps, {
+      maxBytes: options.heldBytesMax,
+      onReset: () => deps.metrics.refused("held_bytes"),
+    });
+    deps.metrics.watch(budget);
+    this.#dials = new DialHandler({ ...deps, budget, endpoints: new EndpointDialer(deps) }, options);
     const { keyPair, caFile, ...address } = options.server;
     this.#proxy = address.proxy;
     const connector = new ServerConnector(
-      { ...deps, onDial: (request, server) => this.#dials.handle(request, server) },
+      { ...deps, calls: budget, onDial: (request, server) => this.#dials.handle(request, server) },
       {
         ...address,
         ca: loadCaBundle(caFile),

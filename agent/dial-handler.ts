@@ -2,6 +2,7 @@ import type { Clock } from "../shared/clock.ts";
 import type { DialRequest } from "../shared/dial.ts";
 import { ProxyError } from "../shared/errors.ts";
 import type { Log } from "../shared/log.ts";
+import type { ByteBudget } from "../shared/stream/byte-budget.ts";
 import { splice } from "../shared/stream/splice.ts";
 import type { EndpointConnection, EndpointDialer } from "./endpoints/endpoint-dialer.ts";
 import type { AgentMetrics } from "./metrics.ts";
@@ -11,6 +12,7 @@ export interface DialHandlerDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: AgentMetrics;
+  readonly budget: ByteBudget;
 }
 
 /** Carries out the dials that servers order, from order to spliced connection. Every order is answered or was aborted. */
@@ -46,7 +48,7 @@ export class DialHandler {
   }
 
   async #run(request: DialRequest, server: { readonly id: string }): Promise<void> {
-    const { clock, metrics, endpoints } = this.#deps;
+    const { clock, metrics, endpoints, budget } = this.#deps;
     const log = this.#deps.log.child({
       dial: request.id.toString(),
       destination: request.target.address,
@@ -70,8 +72,17 @@ export class DialHandler {
       const serverEnd = await request.accept({ reached });
       metrics.openEndpointConnections.inc();
       log.debug({ reached }, "connection established");
-      const options = { half: "agent", halfCloseTimeoutMs: this.#options.halfCloseTimeoutMs } as const;
-      const report = await splice(serverEnd, { duplex: socket, halfClose: true }, { clock }, options);
+      const report = await splice(
+        serverEnd,
+        { duplex: socket, halfClose: true },
+        { clock },
+        {
+          half: "agent",
+          halfCloseTimeoutMs: this.#options.halfCloseTimeoutMs,
+          bytes: metrics.bytes,
+          onStart: (started) => budget.addConnection(started, log),
+        },
+      );
       metrics.openEndpointConnections.dec();
       metrics.connectionClosed(report);
       log.debug({ ...report }, "connection closed");

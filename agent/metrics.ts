@@ -4,6 +4,7 @@ import { ConnectionMetrics } from "../shared/metrics/connection-metrics.ts";
 import type { Counter, Gauge, Histogram } from "../shared/metrics/instruments.ts";
 import { type CodedPacketMeter, PacketMetrics } from "../shared/metrics/packet-metrics.ts";
 import { byValue, counters, gauge, histogram, openRegistry, type Registry } from "../shared/metrics/registry.ts";
+import type { HeldFigures } from "../shared/stream/byte-budget.ts";
 import type { CloseReport } from "../shared/stream/splice.ts";
 
 /** Why the reference counts an endpoint as not reached. Source: the reference. */
@@ -87,6 +88,16 @@ export class AgentMetrics {
       },
     });
     this.#connections = new ConnectionMetrics(registry, "agent");
+  }
+
+  /** Bytes carried, by where they go. */
+  get bytes(): ConnectionMetrics["bytes"] {
+    return this.#connections.bytes;
+  }
+
+  /** From now on shows what this budget counts. */
+  watch(budget: HeldFigures): void {
+    this.#connections.watch(budget);
   }
 
   get stalledResets(): Counter {

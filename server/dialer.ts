@@ -3,6 +3,7 @@ import type { Clock } from "../shared/clock.ts";
 import type { DialRequest } from "../shared/dial.ts";
 import { type ErrorCode, ProxyError } from "../shared/errors.ts";
 import type { Log } from "../shared/log.ts";
+import type { ByteBudget } from "../shared/stream/byte-budget.ts";
 import { splice } from "../shared/stream/splice.ts";
 import type { AgentLink, LinkedConnection } from "./links/link.ts";
 import type { Registry } from "./links/registry.ts";
@@ -14,6 +15,7 @@ export interface DialerDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: ServerMetrics;
+  readonly budget: ByteBudget;
 }
 
 export interface DialerOptions {
@@ -183,7 +185,7 @@ export class Dialer {
     log: Log,
     startedAt: number,
   ): Promise<void> {
-    const { clock, metrics } = this.#deps;
+    const { clock, metrics, budget } = this.#deps;
     const reached = agentEnd.reached === undefined ? {} : { reached: agentEnd.reached };
     let frontendEnd: Awaited<ReturnType<DialRequest["accept"]>>;
     try {
@@ -215,6 +217,8 @@ export class Dialer {
         halfCloseTimeoutMs: this.#options.halfCloseTimeoutMs,
         frontendFinGraceMs,
         holdEndpointMs,
+        bytes: metrics.bytes,
+        onStart: (started) => budget.addConnection(started, log),
         onFrontendWrite: (ms) => metrics.frontendWriteDuration.observe(ms / 1000),
       },
     );

@@ -14,6 +14,7 @@ import {
   openRegistry,
   type Registry,
 } from "../shared/metrics/registry.ts";
+import type { HeldFigures } from "../shared/stream/byte-budget.ts";
 import type { CloseReport } from "../shared/stream/splice.ts";
 import type { LeaseMetrics } from "./leases/lease-collector.ts";
 
@@ -127,6 +128,16 @@ export class ServerMetrics {
       help: "Dials that were tried on a second agent, since the first was lost or had no room.",
     });
     this.#connections = new ConnectionMetrics(registry, "server");
+  }
+
+  /** Bytes carried, by where they go. */
+  get bytes(): ConnectionMetrics["bytes"] {
+    return this.#connections.bytes;
+  }
+
+  /** From now on shows what this budget counts. */
+  watch(budget: HeldFigures): void {
+    this.#connections.watch(budget);
   }
 
   get stalledResets(): Counter {

@@ -2,6 +2,7 @@ import type { Clock, Random } from "../shared/clock.ts";
 import { ProxyError } from "../shared/errors.ts";
 import type { KubernetesApi } from "../shared/kubernetes/api.ts";
 import type { Log } from "../shared/log.ts";
+import { ByteBudget } from "../shared/stream/byte-budget.ts";
 import { TokenAuthenticator } from "./authentication/token-authenticator.ts";
 import { Dialer } from "./dialer.ts";
 import { Frontend } from "./frontends/frontend.ts";
@@ -44,12 +45,17 @@ export class ProxyServer {
       { random: deps.random, observer: { changed: (ready, agents) => deps.metrics.setReadyBackends(ready, agents) } },
       { strategies: options.strategies },
     );
-    const shared = { ...deps, registry: this.#registry };
+    const budget = new ByteBudget(deps, {
+      maxBytes: options.limits.heldBytesMax,
+      onReset: () => deps.metrics.refused("held_bytes"),
+    });
+    deps.metrics.watch(budget);
+    const shared = { ...deps, registry: this.#registry, budget, calls: budget };
     this.#dialer = new Dialer(shared, options);
     this.#frontends = options.frontends.map(
       (frontend) =>
         new Frontend(
-          { ...deps, dialer: this.#dialer },
+          { ...shared, dialer: this.#dialer },
           { ...options, ...frontend, keepaliveMs: options.frontendKeepaliveMs },
         ),
     );

@@ -131,7 +131,7 @@ export class KonnectivityLink implements ServerLink {
       accept: async () => {
         if (!answered()) throw new ProxyError("cancelled", "the dial is not waited for any more");
         const duplex = this.#open(random);
-        return { duplex, halfClose: false, readBy: (reader) => duplex.readBy(reader) };
+        return { duplex, halfClose: false, holds: duplex, readBy: (reader) => duplex.readBy(reader) };
       },
       refuse,
     });

@@ -5,7 +5,7 @@ import type { DialRequest } from "../../shared/dial.ts";
 import { connectGrpc } from "../../shared/grpc/client.ts";
 import type { Metadata } from "../../shared/grpc/metadata.ts";
 import { GrpcCode, GrpcError } from "../../shared/grpc/status.ts";
-import type { GrpcClientCall, GrpcClientSession } from "../../shared/grpc/stream.ts";
+import type { CallWatch, GrpcClientCall, GrpcClientSession } from "../../shared/grpc/stream.ts";
 import { openConnectTunnel } from "../../shared/http/connect-tunnel.ts";
 import type { HttpProxy } from "../../shared/http/proxy-environment.ts";
 import { agentMetadata, parseServerMetadata } from "../../shared/konnectivity/agent-headers.ts";
@@ -42,6 +42,7 @@ export interface ConnectorDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: AgentMetrics;
+  readonly calls: CallWatch;
   readonly onDial: (request: DialRequest, server: { readonly id: string }) => void;
 }
 

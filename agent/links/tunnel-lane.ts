@@ -73,7 +73,8 @@ export class TunnelLane implements LaneOwner {
       signal: cancel.signal,
       accept: async ({ reached = "" }) => {
         if (!answered()) throw new ProxyError("cancelled", "the dial is not waited for any more");
-        return { duplex: this.#lane.accept(reached), halfClose: true };
+        const duplex = this.#lane.accept(reached);
+        return { duplex, halfClose: true, holds: duplex };
       },
       refuse: (error) => {
         if (!answered()) return;

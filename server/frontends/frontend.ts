@@ -5,7 +5,7 @@ import type { DialRequest } from "../../shared/dial.ts";
 import type { ProxyError } from "../../shared/errors.ts";
 import { GrpcServer } from "../../shared/grpc/server.ts";
 import { GrpcCode } from "../../shared/grpc/status.ts";
-import type { GrpcServerCall } from "../../shared/grpc/stream.ts";
+import type { CallWatch, GrpcServerCall } from "../../shared/grpc/stream.ts";
 import type { Log } from "../../shared/log.ts";
 import { peerOf } from "../../shared/peer-address.ts";
 import { loadCaBundle, loadKeyPair } from "../../shared/tls/credentials.ts";
@@ -34,6 +34,7 @@ export interface FrontendDeps {
   readonly log: Log;
   readonly metrics: ServerMetrics;
   readonly dialer: Dialer;
+  readonly calls: CallWatch;
 }
 
 type Options = FrontendOptions & {

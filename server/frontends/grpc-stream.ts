@@ -112,7 +112,7 @@ export class GrpcFrontendStream {
         const duplex = this.#open(random);
         // What the endpoint has to say is held back from when the answer has left, not from when it was queued.
         await this.#call.flushed();
-        return { duplex, halfClose: false };
+        return { duplex, halfClose: false, holds: duplex };
       },
       refuse: (error) => {
         if (this.#state !== dialing) return;
@@ -131,6 +131,7 @@ export class GrpcFrontendStream {
     const connectId = random === 0n ? 1n : random;
     const duplex = new PacketDuplex({
       packets: this.#packets,
+      ownsStream: true,
       connectId,
       queueMaxBytes,
       onOverflow: () => {
@@ -144,6 +145,8 @@ export class GrpcFrontendStream {
       onClosing: () => {
         if (this.#state.name !== "open") return;
         this.#move({ name: "discarding" });
+        // What waits for a client that does not read would stay, and the answer with it.
+        if (isOverLimit(duplex.errored)) return this.#failCall(duplex.errored);
         this.#answerClose(connectId, "");
         // The client forgets the connection with this answer: nothing more comes from it.
         duplex.deliverClose();
@@ -212,9 +215,15 @@ export class GrpcFrontendStream {
   #fail(error: ProxyError): void {
     this.#log.warn({ code: error.code, reason: error.message }, "client stream ended");
     this.#leave(error);
+    this.#failCall(error);
+  }
+
+  #failCall(error: ProxyError): void {
     this.#call.fail({ code: error.traits.grpc, message: error.message });
   }
 }
+
+const isOverLimit = (error: unknown): error is ProxyError => error instanceof ProxyError && error.code === "over_limit";
 
 /** Texts that the reference has stay as they are; ours name the dial, so that it can be found in the logs of both halves. */
 function refusalText(error: ProxyError, random: bigint): string {

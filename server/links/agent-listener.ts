@@ -4,7 +4,7 @@ import type { Clock } from "../../shared/clock.ts";
 import { ProxyError } from "../../shared/errors.ts";
 import { GrpcServer } from "../../shared/grpc/server.ts";
 import { GrpcCode, GrpcError, type GrpcStatus } from "../../shared/grpc/status.ts";
-import type { GrpcServerCall, GrpcServerSession } from "../../shared/grpc/stream.ts";
+import type { CallWatch, GrpcServerCall, GrpcServerSession } from "../../shared/grpc/stream.ts";
 import { HeaderError, parseAgentMetadata, serverMetadata } from "../../shared/konnectivity/agent-headers.ts";
 import type { Log } from "../../shared/log.ts";
 import { loadCaBundle, loadKeyPair } from "../../shared/tls/credentials.ts";
@@ -30,6 +30,7 @@ const silenceMaxMs = 12_000;
 export interface AgentListenerDeps extends AdmissionDeps {
   readonly clock: Clock;
   readonly log: Log;
+  readonly calls: CallWatch;
 }
 
 type Options = Pick<ServerOptions, "agentListener" | "serverId" | "serverCount" | "keepaliveMs"> & AdmissionOptions;

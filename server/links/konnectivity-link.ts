@@ -191,7 +191,7 @@ export class KonnectivityLink implements AgentLink {
       dial.reject(new ProxyError("protocol", `the agent answered with the unusable connection id ${connectId}`));
     } else {
       const duplex = this.#open(connectId);
-      dial.resolve({ duplex, halfClose: false, readBy: (reader) => duplex.readBy(reader) });
+      dial.resolve({ duplex, halfClose: false, holds: duplex, readBy: (reader) => duplex.readBy(reader) });
     }
   }
 

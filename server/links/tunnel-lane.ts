@@ -76,7 +76,7 @@ export class TunnelLane implements LaneOwner {
 
   onDialed({ reached }: Extract<LaneMessage, { type: "dialed" }>, duplex: LaneDuplex): void {
     const dial = this.#answered("dialed");
-    dial?.resolve({ duplex, halfClose: true, ...(reached === "" ? {} : { reached }) });
+    dial?.resolve({ duplex, halfClose: true, holds: duplex, ...(reached === "" ? {} : { reached }) });
   }
 
   onRefused({ code, text }: Extract<LaneMessage, { type: "refused" }>): void {

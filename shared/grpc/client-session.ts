@@ -12,7 +12,7 @@ import { addMetadata } from "./metadata-wire.ts";
 import { SendArena } from "./send-queue.ts";
 import { SettingsSender } from "./settings-sender.ts";
 import { GrpcCode, GrpcError } from "./status.ts";
-import type { GrpcClientCall, GrpcClientSession } from "./stream.ts";
+import type { CallWatch, GrpcClientCall, GrpcClientSession } from "./stream.ts";
 import { encodeTimeout } from "./timeout.ts";
 
 export interface ClientSessionParts {
@@ -39,7 +39,7 @@ export class ClientSession implements GrpcClientSession, StreamContext {
   #goneAway = false;
 
   constructor(
-    deps: { readonly log: Log; readonly clock: Clock },
+    deps: { readonly log: Log; readonly clock: Clock; readonly calls?: CallWatch },
     http2: ClientHttp2Session,
     socket: Socket,
     parts: ClientSessionParts,
@@ -56,10 +56,12 @@ export class ClientSession implements GrpcClientSession, StreamContext {
       "user-agent": parts.userAgent,
     };
     this.#settings = new SettingsSender(http2);
+    const unwatch = deps.calls?.addCalls(this.#calls);
     this.#connection = new Connection(deps, http2, socket, {
       tcp: parts.tcp,
       keepalive: parts.keepalive,
       onLost: (message) => {
+        unwatch?.();
         for (const call of this.#calls) call.connectionLost(message);
       },
     });

@@ -9,7 +9,13 @@ import { clientSessionOptions } from "./http2-options.ts";
 import type { KeepaliveOptions } from "./keepalive.ts";
 import { openGate } from "./message-stream.ts";
 import { GrpcCode, GrpcError } from "./status.ts";
-import type { GrpcClientSession } from "./stream.ts";
+import type { CallWatch, GrpcClientSession } from "./stream.ts";
+
+export interface ConnectDeps {
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly calls?: CallWatch;
+}
 
 export interface ConnectOptions {
   /** Makes a socket that is connecting: `net.connect`, or `tls.connect` with `h2` in its ALPN list. It belongs to the session. */
@@ -32,10 +38,7 @@ export interface ConnectOptions {
  * Rejects with GrpcError UNAVAILABLE, whose cause is the socket's error; CANCELLED if `signal` aborts. The socket is
  * destroyed then.
  */
-export function connectGrpc(
-  deps: { readonly log: Log; readonly clock: Clock },
-  options: ConnectOptions,
-): Promise<GrpcClientSession> {
+export function connectGrpc(deps: ConnectDeps, options: ConnectOptions): Promise<GrpcClientSession> {
   const { signal } = options;
   if (signal?.aborted === true) return Promise.reject(cancelled(signal));
   const socket = options.socket();
@@ -83,7 +86,7 @@ export function connectGrpc(
 }
 
 function sessionOf(
-  deps: { readonly log: Log; readonly clock: Clock },
+  deps: ConnectDeps,
   http2: ClientHttp2Session,
   socket: Socket,
   options: ConnectOptions,

@@ -87,6 +87,18 @@ export class MessageParser {
     }
   }
 
+  /** Pushed and not yet taken, without what `unfinishedBytes` counts. */
+  get waitingBytes(): number {
+    let bytes = this.#chunk.length - this.#at;
+    for (const { length } of this.#later) bytes += length;
+    return bytes;
+  }
+
+  /** Of a message whose rest has not come. */
+  get unfinishedBytes(): number {
+    return this.#assembly === undefined ? 0 : this.#assemblyHave;
+  }
+
   /** No more bytes come. Call it once `next` has returned undefined. Throws GrpcError INTERNAL inside a message. */
   end(): void {
     if (this.#prefixHave > 0 || this.#assembly !== undefined || this.#bulkLeft > 0) {

@@ -2,7 +2,7 @@ import type { Http2Stream } from "node:http2";
 import { MessageParser, messageMaxBytes } from "./framing.ts";
 import { type SendArena, SendQueue } from "./send-queue.ts";
 import type { GrpcError, GrpcStatus } from "./status.ts";
-import type { GrpcReceiver, GrpcStream } from "./stream.ts";
+import type { GrpcReceiver, GrpcStream, WatchedCall } from "./stream.ts";
 
 /** From here on `send` returns false. It also bounds what HTTP/2 is given of one stream ahead of its turn. */
 export const sendLimitBytes = 64 * 1024;
@@ -33,7 +33,7 @@ export interface StreamContext {
  * meanwhile waits for its end. Receiving: Node's chunks go into the parser, and from there to the receiver for as long
  * as it takes them. The roles (server-call, client-call) add headers, status and cancelling.
  */
-export abstract class MessageStream implements GrpcStream {
+export abstract class MessageStream implements GrpcStream, WatchedCall {
   readonly closed: Promise<GrpcStatus>;
   protected readonly context: StreamContext;
   readonly #http2: Http2Stream;
@@ -78,6 +78,19 @@ export abstract class MessageStream implements GrpcStream {
 
   get bufferedBytes(): number {
     return this.#queue.bytes + this.#writingBytes;
+  }
+
+  get heldBytes(): number {
+    if (this.#status !== undefined) return 0;
+    return this.#http2.readableLength + this.#parser.waitingBytes + this.bufferedBytes;
+  }
+
+  get unfinishedBytes(): number {
+    return this.#status === undefined ? this.#parser.unfinishedBytes : 0;
+  }
+
+  refuseUnfinished(error: GrpcError): void {
+    if (this.#status === undefined) this.onBadMessage(error);
   }
 
   get writable(): boolean {

@@ -12,7 +12,7 @@ import { type CallRequest, ServerCall } from "./server-call.ts";
 import { SettingsSender } from "./settings-sender.ts";
 import { GrpcCode, GrpcError, type GrpcStatus } from "./status.ts";
 import { statusToHeaders } from "./status-wire.ts";
-import type { GrpcServerCall, GrpcServerSession } from "./stream.ts";
+import type { CallWatch, GrpcServerCall, GrpcServerSession } from "./stream.ts";
 import { decodeTimeout } from "./timeout.ts";
 
 export interface ServerSessionOptions {
@@ -37,10 +37,11 @@ export class ServerSession implements GrpcServerSession, StreamContext {
   readonly #connection: Connection;
   readonly #settings: SettingsSender;
   readonly #calls = new Set<MessageStream>();
+  readonly #unwatch: (() => void) | undefined;
   #resetCount = 0;
 
   constructor(
-    deps: { readonly log: Log; readonly clock: Clock },
+    deps: { readonly log: Log; readonly clock: Clock; readonly calls?: CallWatch },
     http2: ServerHttp2Session,
     socket: Socket,
     options: ServerSessionOptions,
@@ -56,6 +57,7 @@ export class ServerSession implements GrpcServerSession, StreamContext {
       keepalive: options.keepalive,
       onLost: (message) => this.#onLost(message),
     });
+    this.#unwatch = deps.calls?.addCalls(this.#calls);
     http2.setLocalWindowSize(connectionWindowBytes);
     http2.on("stream", (stream, headers, _flags, ...rest) => {
       // Node passes the raw header list as a fourth argument, which its types do not know.
@@ -119,6 +121,7 @@ export class ServerSession implements GrpcServerSession, StreamContext {
 
   #onLost(message: string): void {
     for (const call of this.#calls) call.connectionLost(message);
+    this.#unwatch?.();
     this.#options.onLost(this);
   }
 

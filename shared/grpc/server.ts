@@ -5,7 +5,13 @@ import type { Log } from "../log.ts";
 import { type GrpcServerRole, initialCalls, serverSessionOptions } from "./http2-options.ts";
 import type { KeepaliveOptions } from "./keepalive.ts";
 import { ServerSession } from "./server-session.ts";
-import type { GrpcServerCall, GrpcServerSession } from "./stream.ts";
+import type { CallWatch, GrpcServerCall, GrpcServerSession } from "./stream.ts";
+
+export interface GrpcServerDeps {
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly calls?: CallWatch;
+}
 
 export interface GrpcServerOptions {
   /** By path, `/Service/Method`. Any other is answered with UNIMPLEMENTED. */
@@ -24,12 +30,12 @@ export interface GrpcServerOptions {
  * that stream before Node sees it.
  */
 export class GrpcServer {
-  readonly #deps: { readonly log: Log; readonly clock: Clock };
+  readonly #deps: GrpcServerDeps;
   readonly #options: GrpcServerOptions;
   readonly #sessions = new Set<GrpcServerSession>();
   #draining = false;
 
-  constructor(deps: { readonly log: Log; readonly clock: Clock }, options: GrpcServerOptions) {
+  constructor(deps: GrpcServerDeps, options: GrpcServerOptions) {
     this.#deps = deps;
     this.#options = options;
   }

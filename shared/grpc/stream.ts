@@ -2,7 +2,22 @@ import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { KeepaliveOptions } from "./keepalive.ts";
 import type { Metadata } from "./metadata.ts";
-import type { GrpcStatus } from "./status.ts";
+import type { GrpcError, GrpcStatus } from "./status.ts";
+
+/** A call as whoever counts the memory of all calls sees it. */
+export interface WatchedCall {
+  /** As of a stream. */
+  readonly heldBytes: number;
+  /** Of a message whose rest has not come. */
+  readonly unfinishedBytes: number;
+  /** Ends the call, whose message is not waited for any more. */
+  refuseUnfinished(error: GrpcError): void;
+}
+
+/** Is shown the calls of each session, which come and go in it; the returned function takes them off. */
+export interface CallWatch {
+  addCalls(calls: Iterable<WatchedCall>): () => void;
+}
 
 /**
  * One gRPC call that streams messages both ways, as either end sees it.
@@ -19,6 +34,8 @@ export interface GrpcStream {
   send(...pieces: readonly Uint8Array[]): boolean;
   /** Bytes that `send` took and HTTP/2 has not yet accepted. */
   readonly bufferedBytes: number;
+  /** Those, and bytes of whole messages that came and were not delivered. */
+  readonly heldBytes: number;
   /** Resolves when nothing is buffered any more, or the stream has closed. Never rejects. */
   flushed(): Promise<void>;
   /** True from the start until this side ended the stream or it closed. */

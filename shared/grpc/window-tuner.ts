@@ -1,5 +1,6 @@
 import type { Http2Session } from "node:http2";
 import type { Clock } from "../clock.ts";
+import { streamWindowBytes } from "./http2-options.ts";
 import type { SettingsSender } from "./settings-sender.ts";
 
 /** Bytes a second that one stream should reach over whatever round trip there is. */
@@ -10,8 +11,11 @@ const streamWindowMaxBytes = 16 * 1024 * 1024;
 /** The same of all streams together, while it is under way: what a small message may have to wait behind. */
 const connectionWindowMinBytes = 1024 * 1024;
 const connectionWindowMaxBytes = 16 * 1024 * 1024;
-/** A few at the start, for the first is the slowest; then now and then, since paths change. */
-const firstPings = 4;
+/**
+ * Some at the start, for the first ones wait behind two processes that begin; then now and then, since paths change. A window
+ * grows only once those have shown the round trip: what a reader that stalls meanwhile holds is not given back.
+ */
+const firstPings = 8;
 const firstEveryMs = 100;
 const thenEveryMs = 15_000;
 /** A window is changed when what it should be differs from what it is by a factor of this. */
@@ -41,6 +45,7 @@ export class WindowTuner {
   readonly #session: Http2Session;
   readonly #settings: SettingsSender;
   #pings = 0;
+  #answers = 0;
   #present: Windows | undefined;
   #roundTripMs: number | undefined;
   #cancelTimer: () => void = () => {};
@@ -71,8 +76,11 @@ export class WindowTuner {
   }
 
   #measured(durationMs: number): void {
+    this.#answers += 1;
     this.#roundTripMs = Math.min(durationMs, this.#roundTripMs ?? durationMs);
     const windows = windowsFor(this.#roundTripMs);
+    const isGrowth = windows.streamBytes > (this.#present?.streamBytes ?? streamWindowBytes);
+    if (isGrowth && this.#answers < firstPings) return;
     if (this.#present !== undefined && !differs(this.#present, windows)) return;
     this.#present = windows;
     this.#settings.change({ initialWindowSize: windows.streamBytes });

@@ -1,5 +1,6 @@
 import { Socket } from "node:net";
 import { Duplex } from "node:stream";
+import type { Holding } from "../stream/byte-budget.ts";
 import type { PacketStream } from "./packet-stream.ts";
 
 /** What one queued chunk costs besides its bytes, so that a flood of tiny ones counts. */
@@ -18,6 +19,8 @@ const writableMarkBytes = 64 * 1024;
 export interface PacketDuplexOptions {
   readonly packets: PacketStream;
   readonly connectId: bigint;
+  /** The stream carries this connection and no other. */
+  readonly ownsStream?: boolean;
   /** From this charge on, one more packet is an overflow. */
   readonly queueMaxBytes: number;
   /** A packet came although `queueMaxBytes` were already queued. It was taken; the owner stops more from coming. */
@@ -32,7 +35,7 @@ export interface PacketDuplexOptions {
  * One connection on a stream of the reference's packets, as a Duplex. Packets know only a full close:
  * `end()` closes the connection, and a close by the peer ends the readable and drops what is written after it.
  */
-export class PacketDuplex extends Duplex {
+export class PacketDuplex extends Duplex implements Holding {
   readonly connectId: bigint;
   /** Bytes that the reader has taken out of the queue, for telling a slow reader from a dead one. */
   takenBytes = 0;
@@ -55,6 +58,15 @@ export class PacketDuplex extends Duplex {
     this.connectId = options.connectId;
     // The stream may be lost before anybody has joined this end to another; that error is theirs to see, not the process's.
     this.on("error", () => {});
+  }
+
+  /** For Holding: those with their overhead. */
+  get queuedBytes(): number {
+    return this.#queuedCharge;
+  }
+
+  get streamBytes(): number {
+    return this.#options.ownsStream === true && !this.destroyed ? this.#options.packets.heldBytes : 0;
   }
 
   /** Bytes that wait for the reader, with the overhead of each chunk. */

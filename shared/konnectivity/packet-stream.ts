@@ -51,6 +51,11 @@ export class PacketStream {
     return this.#closed;
   }
 
+  /** As of a gRPC stream. */
+  get heldBytes(): number {
+    return this.#stream.heldBytes;
+  }
+
   /** Starts delivery. Call it once. */
   start(receiver: PacketReceiver): void {
     this.#receiver = receiver;

@@ -1,14 +1,16 @@
 import type { ErrorCode } from "../errors.ts";
+import type { HeldFigures } from "../stream/byte-budget.ts";
 import type { CloseReport } from "../stream/splice.ts";
 import type { Counter } from "./instruments.ts";
-import { counter, counters, type Family, type Registry } from "./registry.ts";
+import { counter, counters, type Family, type Registry, reading } from "./registry.ts";
 
 /** The families of Hawser's own that both halves have: what became of dials and connections. */
 export class ConnectionMetrics {
-  /** Bytes carried, by where they went. */
+  /** Bytes carried, by where they go, counted as they come. */
   readonly bytes: { readonly toEndpoint: Counter; readonly toFrontend: Counter };
   /** Connections reset because their reader drained too little for too long. */
   readonly stalledResets: Counter;
+  #held: HeldFigures = { heldBytes: 0, stalledCount: 0 };
   readonly #closed: Family<"by" | "code", Counter>;
   readonly #refused: Family<"limit", Counter>;
   readonly #dialsFailed: Family<"code", Counter>;
@@ -24,6 +26,18 @@ export class ConnectionMetrics {
       toEndpoint: bytes.labelled({ direction: "to_endpoint" }),
       toFrontend: bytes.labelled({ direction: "to_frontend" }),
     };
+    reading(registry, {
+      type: "gauge",
+      name: `${prefix}held_bytes`,
+      help: "Bytes that wait in this process for readers, in queues, buffers and streams.",
+      read: () => this.#held.heldBytes,
+    });
+    reading(registry, {
+      type: "gauge",
+      name: `${prefix}stalled_connections`,
+      help: "Connections whose reader has taken nothing for more than a second while bytes wait for it.",
+      read: () => this.#held.stalledCount,
+    });
     this.stalledResets = counter(registry, {
       name: `${prefix}stalled_resets_total`,
       help: "Connections reset because their reader drained too little for too long.",
@@ -45,10 +59,13 @@ export class ConnectionMetrics {
     });
   }
 
+  /** From now on shows what this budget counts. */
+  watch(held: HeldFigures): void {
+    this.#held = held;
+  }
+
   closed(report: CloseReport): void {
     this.#closed.labelled({ by: report.by, code: report.code }).inc();
-    this.bytes.toEndpoint.inc(report.bytesToEndpoint);
-    this.bytes.toFrontend.inc(report.bytesToFrontend);
   }
 
   /** `limit` is a name from this program, never one from a peer. */

@@ -1,6 +1,7 @@
 import type { Duplex } from "node:stream";
 import type { Clock } from "../clock.ts";
 import { type ErrorCode, ProxyError } from "../errors.ts";
+import type { BudgetedConnection, Flow, Holding } from "./byte-budget.ts";
 import { reset } from "./reset.ts";
 
 /** Who ended a connection. `agent` and `server` stand for the halves of Hawser themselves (lost, shut down, over a limit). */
@@ -21,8 +22,14 @@ export interface SpliceEnd {
    * False for the reference's packets, which know only a full close.
    */
   readonly halfClose: boolean;
+  /** What waits below `duplex` for this connection alone. */
+  readonly holds?: Holding;
   /** Told once who reads what this end gives, for an end that has to tell a slow reader from a dead one. */
   readBy?(reader: Duplex): void;
+}
+
+export interface ByteCounter {
+  inc(bytes: number): void;
 }
 
 export interface SpliceOptions {
@@ -39,6 +46,10 @@ export interface SpliceOptions {
   readonly holdEndpointMs?: number;
   /** Told of every write to the frontend: milliseconds until it could take more. */
   readonly onFrontendWrite?: (ms: number) => void;
+  /** Count bytes as they move. */
+  readonly bytes?: { readonly toEndpoint: ByteCounter; readonly toFrontend: ByteCounter };
+  /** Is shown the connection; what it returns is called once that has ended. */
+  readonly onStart?: (connection: BudgetedConnection) => () => void;
 }
 
 /** After a full close: how long, and for how many bytes, an end is still read so that its kernel does not answer our close with a reset. */
@@ -71,6 +82,7 @@ class Side {
   readonly duplex: Duplex;
   readonly halfClose: boolean;
   readonly readBy: (reader: Duplex) => void;
+  readonly holds: Holding | undefined;
   /** It sends no more. */
   ended = false;
   closed = false;
@@ -85,10 +97,11 @@ class Side {
     this.duplex = end.duplex;
     this.halfClose = end.halfClose;
     this.readBy = (reader) => end.readBy?.(reader);
+    this.holds = end.holds;
   }
 }
 
-class Splice {
+class Splice implements BudgetedConnection {
   readonly #frontend: Side;
   readonly #endpoint: Side;
   readonly #clock: Clock;
@@ -99,6 +112,7 @@ class Splice {
   #firstFin: Cause | undefined;
   #holdingEndpoint = false;
   #lastByteAt = 0;
+  #onEnded: (() => void) | undefined;
   readonly #timers = new Set<() => void>();
 
   constructor(
@@ -115,7 +129,20 @@ class Splice {
     this.#resolve = resolve;
   }
 
+  get ownBytes(): number {
+    return ownBytesOf(this.#frontend) + ownBytesOf(this.#endpoint);
+  }
+
+  get heldBytes(): number {
+    return this.ownBytes + (this.#frontend.holds?.streamBytes ?? 0) + (this.#endpoint.holds?.streamBytes ?? 0);
+  }
+
+  get flows(): readonly Flow[] {
+    return [flowOf(this.#frontend, this.#endpoint), flowOf(this.#endpoint, this.#frontend)];
+  }
+
   start(): void {
+    this.#onEnded = this.#options.onStart?.(this);
     this.#lastByteAt = this.#clock.now();
     this.#frontend.readBy(this.#endpoint.duplex);
     this.#endpoint.readBy(this.#frontend.duplex);
@@ -138,6 +165,7 @@ class Splice {
 
   #pump(from: Side, to: Side): void {
     const meter = to.name === "frontend" ? this.#options.onFrontendWrite : undefined;
+    const counter = this.#options.bytes?.[to.name === "frontend" ? "toFrontend" : "toEndpoint"];
     let pausedAt = 0;
     from.duplex.on("data", (chunk: Buffer) => {
       if (from.discarding) {
@@ -147,6 +175,7 @@ class Splice {
         return;
       }
       from.bytes += chunk.length;
+      counter?.inc(chunk.length);
       this.#lastByteAt = this.#clock.now();
       if (this.#holdingEndpoint) this.#releaseEndpoint();
       if (to.duplex.write(chunk)) {
@@ -188,7 +217,7 @@ class Splice {
     this.#firstFin ??= { by: side.name, code: "ok" };
     if (other.halfClose || other.ended) {
       other.duplex.end();
-      this.#limitSilence(this.#options.halfCloseTimeoutMs, () => this.#reset("idle"));
+      this.#limitSilence(this.#options.halfCloseTimeoutMs, () => this.reset("idle"));
       return;
     }
     const graceMs = side.name === "frontend" ? (this.#options.frontendFinGraceMs ?? 0) : 0;
@@ -257,7 +286,8 @@ class Splice {
     else this.#flushAndDestroy(other);
   }
 
-  #reset(code: ErrorCode): void {
+  /** Ends the connection both ways, at once. */
+  reset(code: ErrorCode): void {
     this.#blame(this.#options.half, code);
     const error = new ProxyError(code, `connection closed: ${code}`);
     reset(this.#frontend.duplex, error);
@@ -279,12 +309,21 @@ class Splice {
   #finish(): void {
     for (const cancel of this.#timers) cancel();
     this.#timers.clear();
+    this.#onEnded?.();
     this.#resolve({
       ...(this.#cause ?? this.#firstFin ?? { by: "endpoint", code: "ok" }),
       bytesToEndpoint: this.#frontend.bytes,
       bytesToFrontend: this.#endpoint.bytes,
     });
   }
+}
+
+const ownBytesOf = ({ duplex, holds }: Side): number =>
+  duplex.readableLength + duplex.writableLength + (holds?.queuedBytes ?? 0);
+
+function flowOf(from: Side, to: Side): Flow {
+  const waitingBytes = to.duplex.writableLength;
+  return { takenBytes: from.bytes - waitingBytes, waiting: waitingBytes > 0 && !to.closed };
 }
 
 function closerOf(error: ProxyError, side: Name, half: SpliceOptions["half"]): Closer {

@@ -1,5 +1,6 @@
 import { Duplex } from "node:stream";
 import { type ErrorCode, ProxyError } from "../errors.ts";
+import type { Holding } from "../stream/byte-budget.ts";
 
 /** Longest piece of data that is sent at once, so that a Carry message stays well below its limit. */
 const dataMaxBytes = 64 * 1024;
@@ -9,6 +10,8 @@ const writableMarkBytes = 64 * 1024;
 
 /** What a lane does for the connection that it carries. All of it does nothing once the turn is over. */
 export interface LaneCarrier {
+  /** What waits in the lane, in bytes. */
+  heldBytes(): number;
   /** Returns false when the next piece should wait for `drained`. */
   send(data: Buffer): boolean;
   end(): void;
@@ -21,7 +24,8 @@ export interface LaneCarrier {
  * One connection on a lane, as a Duplex: `end()` is a half-close, `destroy(error)` a reset that the other end hears of, and
  * what is not read holds up the sender by HTTP/2's window of this stream, and nobody else.
  */
-export class LaneDuplex extends Duplex {
+export class LaneDuplex extends Duplex implements Holding {
+  readonly queuedBytes = 0;
   readonly #carrier: LaneCarrier;
   /** The write under way. */
   #rest: Buffer | undefined;
@@ -33,6 +37,10 @@ export class LaneDuplex extends Duplex {
     this.#carrier = carrier;
     // The lane may be lost before anybody has joined this end to another; that error is theirs to see, not the process's.
     this.on("error", () => {});
+  }
+
+  get streamBytes(): number {
+    return this.#carrier.heldBytes();
   }
 
   /** Takes what came from the other end. */

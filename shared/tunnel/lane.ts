@@ -160,6 +160,7 @@ export class Lane {
     const turn = this.#turn;
     const isOver = () => this.#turn !== turn || this.#state === "idle" || this.#closed;
     const duplex = new LaneDuplex({
+      heldBytes: () => (isOver() ? 0 : this.#stream.heldBytes),
       send: (data) => {
         // Once the other end has reset, what is still written has no reader.
         if (isOver() || this.#state === "resetting") return true;

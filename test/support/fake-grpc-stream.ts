@@ -15,6 +15,7 @@ export class FakeGrpcStream implements GrpcStream {
   /** What `send` answers, and what it says about the queue. */
   full = false;
   bufferedBytes = 0;
+  heldBytes = 0;
 
   flushed(): Promise<void> {
     return Promise.resolve();

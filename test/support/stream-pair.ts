@@ -24,6 +24,10 @@ export class PairedStream implements GrpcStream {
     return this.other?.waitingBytes ?? 0;
   }
 
+  get heldBytes(): number {
+    return this.waitingBytes + this.bufferedBytes;
+  }
+
   get writable(): boolean {
     return this.#status === undefined;
   }

@@ -6,6 +6,7 @@ import { AgentMetrics } from "../../../agent/metrics.ts";
 import { ProxyError } from "../../../shared/errors.ts";
 import { silentLog } from "../../../shared/log.ts";
 import { expose } from "../../../shared/metrics/registry.ts";
+import { ByteBudget } from "../../../shared/stream/byte-budget.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { FakeDialRequest } from "../../support/fake-dial-request.ts";
 import { memoryPair, receive } from "../../support/memory-duplex.ts";
@@ -25,8 +26,9 @@ function handling() {
         signal.addEventListener("abort", () => reject(signal.reason), { once: true });
       }),
   };
+  const budget = new ByteBudget({ clock, log: silentLog }, { maxBytes: 1, onReset() {} });
   const handler = new DialHandler(
-    { endpoints: endpoints as EndpointDialer, clock, log: silentLog, metrics },
+    { endpoints: endpoints as EndpointDialer, clock, log: silentLog, metrics, budget },
     { halfCloseTimeoutMs: 60_000 },
   );
   const request = new FakeDialRequest();

@@ -132,6 +132,8 @@ describe("the agent's metrics", () => {
     metrics.connectionClosed({ by: "frontend", code: "ok", bytesToEndpoint: 7, bytesToFrontend: 9 });
     metrics.connectionClosed({ by: "frontend", code: "ok", bytesToEndpoint: 1, bytesToFrontend: 0 });
     metrics.refused("connections");
+    metrics.bytes.toEndpoint.inc(8);
+    metrics.bytes.toFrontend.inc(9);
     expect(await samplesOf(metrics, "hawser_agent_")).toEqual({
       bytes_total: [
         ["to_endpoint", 8],
@@ -140,6 +142,8 @@ describe("the agent's metrics", () => {
       connections_closed_total: [["frontend", "ok", 2]],
       refused_total: [["connections", 1]],
       stalled_resets_total: [[0]],
+      held_bytes: [[0]],
+      stalled_connections: [[0]],
     });
   });
 

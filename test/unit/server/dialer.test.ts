@@ -5,6 +5,7 @@ import { ServerMetrics } from "../../../server/metrics.ts";
 import { type ErrorCode, ProxyError } from "../../../shared/errors.ts";
 import { silentLog } from "../../../shared/log.ts";
 import { expose } from "../../../shared/metrics/registry.ts";
+import { ByteBudget } from "../../../shared/stream/byte-budget.ts";
 import { FakeAgentLink, type FakeDial } from "../../support/fake-agent-link.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { FakeDialRequest } from "../../support/fake-dial-request.ts";
@@ -22,8 +23,9 @@ function dialed(...agentIds: readonly string[]) {
   const registry = new Registry({ random: () => 0, observer: { changed() {} } }, { strategies: ["default"] });
   const links = agentIds.map((id) => new FakeAgentLink(id));
   for (const link of links) registry.add(link);
+  const budget = new ByteBudget({ clock, log: silentLog }, { maxBytes: 1, onReset() {} });
   const dialer = new Dialer(
-    { registry, clock, log: silentLog, metrics },
+    { registry, clock, log: silentLog, metrics, budget },
     { dialTimeoutMs, halfCloseTimeoutMs: 60_000, limits: { frontendConnectionsMax: 3, pendingDialsMax: 2 } },
   );
   const request = new FakeDialRequest();

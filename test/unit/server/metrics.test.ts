@@ -153,6 +153,8 @@ describe("the server's metrics", () => {
     const metrics = new ServerMetrics({ version: "0" });
     everythingOnce(metrics);
     metrics.stalledResets.inc();
+    metrics.bytes.toFrontend.inc(5);
+    metrics.watch({ heldBytes: 7, stalledCount: 1 });
     const families = familiesOf(await expose(metrics.registry), "hawser_server_");
     const samples = Object.entries(families).map(([name, family]) => [
       name,
@@ -160,6 +162,8 @@ describe("the server's metrics", () => {
     ]);
     expect(Object.fromEntries(samples)).toEqual({
       bytes_total: [["to_frontend", 5]],
+      held_bytes: [[7]],
+      stalled_connections: [[1]],
       connections_closed_total: [["endpoint", "ok", 1]],
       dial_retries_total: [[0]],
       dials_failed_total: [["refused", 1]],

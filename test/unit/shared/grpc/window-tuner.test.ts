@@ -49,6 +49,17 @@ function scene() {
   return { clock, session, tuner: new WindowTuner({ clock, session: http2, settings }) };
 }
 
+/** Answers the pings of the start, each as late; the next has gone out then. */
+function answerFirst(
+  { clock, session }: Pick<ReturnType<typeof scene>, "clock" | "session">,
+  durationMs: number,
+): void {
+  for (let ping = 1; ping <= 8; ping++) {
+    session.answer(durationMs);
+    clock.advance(ping < 8 ? 100 : 15_000);
+  }
+}
+
 it.each([
   [0, 256 * kibibyte, mebibyte],
   [0.2, 256 * kibibyte, mebibyte],
@@ -61,22 +72,39 @@ it.each([
 });
 
 describe("tuning", () => {
-  it("pings four times within a third of a second, then every 15 s, also where nothing answers", () => {
+  it("pings eight times within a second, then every 15 s, also where nothing answers", () => {
     const { clock, session } = scene();
-    clock.advance(300);
-    expect(session.pingCount).toBe(4);
+    clock.advance(700);
+    expect(session.pingCount).toBe(8);
     clock.advance(14_999);
-    expect(session.pingCount).toBe(4);
+    expect(session.pingCount).toBe(8);
     clock.advance(1);
-    expect(session.pingCount).toBe(5);
+    expect(session.pingCount).toBe(9);
+  });
+
+  it("R-1.3: widens no window for the first pings, which wait behind two processes that begin", () => {
+    const { clock, session, tuner } = scene();
+    for (const durationMs of [30, 20, 12, 9]) {
+      session.answer(durationMs);
+      clock.advance(100);
+    }
+    expect(session.settingsSent).toEqual([]);
+    session.answer(0.3);
+    expect(session.settingsSent).toEqual([{ initialWindowSize: 256 * kibibyte }]);
+    expect(tuner.roundTripMs).toBe(0.3);
+  });
+
+  it("gives a path that is long by all of the first pings its window", () => {
+    const { clock, session } = scene();
+    answerFirst({ clock, session }, 10);
+    expect(session.settingsSent).toEqual([{ initialWindowSize: 6_000_000 }]);
   });
 
   it("goes by the shortest round trip, so that a peer that is late now and then holds nothing more", () => {
     const { clock, session, tuner } = scene();
-    session.answer(10);
-    clock.advance(100);
+    answerFirst({ clock, session }, 10);
     session.answer(1);
-    clock.advance(100);
+    clock.advance(15_000);
     session.answer(500);
     expect(tuner.roundTripMs).toBe(1);
     expect(session.settingsSent).toEqual([{ initialWindowSize: 6_000_000 }, { initialWindowSize: 600_000 }]);
@@ -85,8 +113,7 @@ describe("tuning", () => {
 
   it("changes nothing for a difference that is not worth a frame", () => {
     const { clock, session } = scene();
-    session.answer(10);
-    clock.advance(100);
+    answerFirst({ clock, session }, 10);
     session.answer(9);
     expect(session.settingsSent).toHaveLength(1);
   });

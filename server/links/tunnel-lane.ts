@@ -81,7 +81,9 @@ export class TunnelLane implements LaneOwner {
 
   onRefused({ code, text }: Extract<LaneMessage, { type: "refused" }>): void {
     const known = Object.hasOwn(errorTraits, code) ? (code as ErrorCode) : "unreachable";
-    this.#answered("refused")?.reject(new ProxyError(known, text, { reportedBy: "agent" }));
+    // To a client of the reference's an answer without an error's text says that the connection stands.
+    const message = text.trim() === "" ? `the agent refused the dial: ${known}` : text;
+    this.#answered("refused")?.reject(new ProxyError(known, message, { reportedBy: "agent" }));
   }
 
   onIdle(): void {

@@ -145,6 +145,18 @@ describe("a dial", () => {
   });
 });
 
+it("a refusal without a text gets one, for to clients of the reference's no error is a connection", async () => {
+  const { dial, openLane } = await linked();
+  for (const text of ["", "  \n"]) {
+    const { outcome, done } = dial(7n);
+    const carry = await openLane();
+    carry.put({ type: "refused", turn: 1, code: "dns", text });
+    await done;
+    expect(outcome.error).toMatchObject({ code: "dns", message: "the agent refused the dial: dns" });
+    carry.close({ code: GrpcCode.CANCELLED, message: "" });
+  }
+});
+
 describe("a lane that its agent ends", () => {
   it("is given no dial any more, though its call has not closed yet", async () => {
     const { dial, link, openLane } = await linked();

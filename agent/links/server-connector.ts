@@ -29,8 +29,8 @@ const headersTimeoutMs = 10_000;
  * noticed by the silence either way.
  */
 const pingIntervalMs = 31_000;
-/** Noticed within 45 s: the silence is looked at now and then, on machines that may be busy. */
-const silenceMaxMs = 43_000;
+/** For a notice within 45 s: on a busy machine what had arrived before the silence is read for seconds into it. */
+const silenceMaxMs = 41_000;
 const tcpKeepAliveMs = 3_000;
 const userAgent = `hawser-agent/${version}`;
 /** Between two of Hawser's ends: what is dead is noticed within 15 s. */

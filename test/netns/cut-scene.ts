@@ -10,9 +10,9 @@ import { Tunnel } from "../support/tunnel.ts";
 import { until } from "../support/until.ts";
 import { SplitNetwork } from "./split-network.ts";
 
-/** Enough to fill every buffer on the way, so that whoever sends is waiting or about to. */
-const bulkUnderWayBytes = 8 * 1024 * 1024;
-const bulkWithinMs = 30_000;
+/** More than any window on the way, so that whoever sends has waited for acknowledgements. */
+const bulkUnderWayBytes = 2 * 1024 * 1024;
+const bulkWithinMs = 60_000;
 /** That what was sent is acknowledged, on a network that works. */
 const acknowledgedWithinMs = 5_000;
 

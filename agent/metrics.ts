@@ -6,6 +6,7 @@ import { type CodedPacketMeter, PacketMetrics } from "../shared/metrics/packet-m
 import { byValue, counters, gauge, histogram, openRegistry, type Registry } from "../shared/metrics/registry.ts";
 import type { HeldFigures } from "../shared/stream/byte-budget.ts";
 import type { CloseReport } from "../shared/stream/splice.ts";
+import type { LaneCounts } from "../shared/tunnel/lane-state.ts";
 
 /** Why the reference counts an endpoint as not reached. Source: the reference. */
 const endpointDialFailureReasons = ["timeout", "unknown"] as const;
@@ -93,6 +94,11 @@ export class AgentMetrics {
   /** Bytes carried, by where they go. */
   get bytes(): ConnectionMetrics["bytes"] {
     return this.#connections.bytes;
+  }
+
+  /** From now on shows the lanes of these links. */
+  watchLanes(lanes: () => Iterable<LaneCounts | undefined>): void {
+    this.#connections.watchLanes(lanes);
   }
 
   /** From now on shows what this budget counts. */

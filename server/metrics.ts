@@ -17,6 +17,8 @@ import {
 import type { HeldFigures } from "../shared/stream/byte-budget.ts";
 import type { CloseReport } from "../shared/stream/splice.ts";
 import type { LeaseMetrics } from "./leases/lease-collector.ts";
+import { LinkMetrics } from "./link-metrics.ts";
+import type { AgentLink } from "./links/link.ts";
 
 /** Why the reference counts a dial as failed; one dial may count more than once. Source: the reference. */
 const dialFailureReasons = [
@@ -65,6 +67,7 @@ export class ServerMetrics {
   readonly #readyBackends: Family<"proxy_strategy", Gauge>;
   readonly #dialFailures: Readonly<Record<DialFailureReason, Counter>>;
   readonly #connections: ConnectionMetrics;
+  readonly #links: LinkMetrics;
 
   constructor(options: { readonly version: string }) {
     const registry = openRegistry(options);
@@ -127,12 +130,19 @@ export class ServerMetrics {
       name: "hawser_server_dial_retries_total",
       help: "Dials that were tried on a second agent, since the first was lost or had no room.",
     });
+    this.#links = new LinkMetrics(registry);
     this.#connections = new ConnectionMetrics(registry, "server");
   }
 
   /** Bytes carried, by where they go. */
   get bytes(): ConnectionMetrics["bytes"] {
     return this.#connections.bytes;
+  }
+
+  /** From now on shows what these links say of themselves. */
+  watchLinks(links: Iterable<AgentLink>): void {
+    this.#links.watch(links);
+    this.#connections.watchLanes(() => [...links].map(({ lanes }) => lanes));
   }
 
   /** From now on shows what this budget counts. */

@@ -45,6 +45,7 @@ export class ProxyServer {
       { random: deps.random, observer: { changed: (ready, agents) => deps.metrics.setReadyBackends(ready, agents) } },
       { strategies: options.strategies },
     );
+    deps.metrics.watchLinks(this.#registry.links);
     const budget = new ByteBudget(deps, {
       maxBytes: options.limits.heldBytesMax,
       onReset: () => deps.metrics.refused("held_bytes"),

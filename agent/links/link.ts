@@ -1,10 +1,13 @@
 import type { ProxyError } from "../../shared/errors.ts";
 import type { LinkState } from "../../shared/lifecycle.ts";
+import type { LaneCounts } from "../../shared/tunnel/lane-state.ts";
 
 /** One server that this agent is joined to. Implemented once for each protocol that servers speak to agents. */
 export interface ServerLink {
   readonly server: { readonly id: string; readonly count: number };
   readonly state: LinkState;
+  /** Undefined of a link that has none. */
+  readonly lanes?: LaneCounts;
   /** Asks the server to prefer other agents; dials still come if there is none. */
   drain(): void;
   /** Ends the link and all that it carries. Safe to call twice. */

@@ -1,4 +1,5 @@
 import type { Clock } from "../../shared/clock.ts";
+import type { LaneCounts } from "../../shared/tunnel/lane-state.ts";
 
 /** How many lanes are kept spare: so many at least, an eighth of those in use, so many at most. */
 const sparesMin = 4;
@@ -35,6 +36,10 @@ export class SpareLanes<Lane> {
     this.#clock = clock;
     this.#open = lanes.open;
     this.#close = lanes.close;
+  }
+
+  get counts(): LaneCounts {
+    return { inUse: this.#busyCount, spare: this.#idle.size };
   }
 
   start(): void {

@@ -6,6 +6,7 @@ import type { GrpcClientCall, GrpcClientSession } from "../../shared/grpc/stream
 import { type LinkState, linkMoves, requireMove } from "../../shared/lifecycle.ts";
 import type { Log } from "../../shared/log.ts";
 import { carryMetadata, carryPath } from "../../shared/tunnel/headers.ts";
+import type { LaneCounts } from "../../shared/tunnel/lane-state.ts";
 import { LinkStream } from "../../shared/tunnel/link-stream.ts";
 import type { LinkMessage } from "../../shared/tunnel/messages.ts";
 import type { AgentMetrics } from "../metrics.ts";
@@ -59,6 +60,10 @@ export class TunnelLink implements ServerLink {
 
   get state(): LinkState {
     return this.#state;
+  }
+
+  get lanes(): LaneCounts {
+    return this.#spares.counts;
   }
 
   start(): void {

@@ -86,6 +86,14 @@ export class KonnectivityLink implements AgentLink {
     return this.#pending.size;
   }
 
+  get roundTripMs(): number | undefined {
+    return this.#call.session.roundTripMs;
+  }
+
+  silentMs(): number {
+    return this.#call.session.silentMs();
+  }
+
   /** Starts to interpret packets; resolves with the stream's status once the link has ended and nothing of it is left. */
   run(): Promise<GrpcStatus> {
     return new Promise((resolve) => {

@@ -3,6 +3,7 @@ import type { ProxyError } from "../../shared/errors.ts";
 import type { AgentIdentifiers } from "../../shared/konnectivity/agent-identifiers.ts";
 import type { LinkState } from "../../shared/lifecycle.ts";
 import type { SpliceEnd } from "../../shared/stream/splice.ts";
+import type { LaneCounts } from "../../shared/tunnel/lane-state.ts";
 import type { ServerLimits } from "../options-limits.ts";
 
 /** Who an agent says it is. The id and the identifiers are claims; its certificate or token proves the rest. */
@@ -41,6 +42,12 @@ export interface AgentLink {
   readonly state: LinkState;
   readonly openConnections: number;
   readonly pendingDials: number;
+  /** Undefined of a link that has none. */
+  readonly lanes?: LaneCounts;
+  /** The shortest that was measured, in milliseconds; undefined where none was. */
+  readonly roundTripMs: number | undefined;
+  /** Milliseconds since the agent's last byte. */
+  silentMs(): number;
   /** Rejects with a ProxyError, at the latest when the link is lost. When `signal` aborts, with its reason. */
   dial(order: DialOrder, options: { readonly signal: AbortSignal }): Promise<LinkedConnection>;
   /** Asks the agent to link to other servers, where the wire can say so; what runs goes on. */

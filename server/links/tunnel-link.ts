@@ -6,6 +6,7 @@ import { GrpcCode, type GrpcStatus } from "../../shared/grpc/status.ts";
 import type { GrpcServerCall } from "../../shared/grpc/stream.ts";
 import { type LinkState, linkMoves, requireMove } from "../../shared/lifecycle.ts";
 import type { Log } from "../../shared/log.ts";
+import type { LaneCounts } from "../../shared/tunnel/lane-state.ts";
 import { LinkStream } from "../../shared/tunnel/link-stream.ts";
 import type { LinkMessage } from "../../shared/tunnel/messages.ts";
 import type { ServerMetrics } from "../metrics.ts";
@@ -87,6 +88,18 @@ export class TunnelLink implements AgentLink {
 
   get pendingDials(): number {
     return this.#dials.size;
+  }
+
+  get lanes(): LaneCounts {
+    return { inUse: this.#lanes.size - this.#idle.length, spare: this.#idle.length };
+  }
+
+  get roundTripMs(): number | undefined {
+    return this.#call.session.roundTripMs;
+  }
+
+  silentMs(): number {
+    return this.#call.session.silentMs();
   }
 
   /** Welcomes the agent; resolves with the status of its Link once that has ended and nothing of the link is left. */

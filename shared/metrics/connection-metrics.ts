@@ -1,8 +1,9 @@
 import type { ErrorCode } from "../errors.ts";
 import type { HeldFigures } from "../stream/byte-budget.ts";
 import type { CloseReport } from "../stream/splice.ts";
+import type { LaneCounts } from "../tunnel/lane-state.ts";
 import type { Counter } from "./instruments.ts";
-import { counter, counters, type Family, type Registry, reading } from "./registry.ts";
+import { counter, counters, type Family, type Reading, type Registry, reading, readings } from "./registry.ts";
 
 /** The families of Hawser's own that both halves have: what became of dials and connections. */
 export class ConnectionMetrics {
@@ -11,6 +12,7 @@ export class ConnectionMetrics {
   /** Connections reset because their reader drained too little for too long. */
   readonly stalledResets: Counter;
   #held: HeldFigures = { heldBytes: 0, stalledCount: 0 };
+  #lanes: () => Iterable<LaneCounts | undefined> = () => [];
   readonly #closed: Family<"by" | "code", Counter>;
   readonly #refused: Family<"limit", Counter>;
   readonly #dialsFailed: Family<"code", Counter>;
@@ -38,6 +40,13 @@ export class ConnectionMetrics {
       help: "Connections whose reader has taken nothing for more than a second while bytes wait for it.",
       read: () => this.#held.stalledCount,
     });
+    readings(registry, {
+      type: "gauge",
+      name: `${prefix}lanes`,
+      help: "Lanes of Hawser's own links by state: in_use, or spare and waiting for a connection.",
+      labels: ["state"],
+      read: () => this.#laneReadings(),
+    });
     this.stalledResets = counter(registry, {
       name: `${prefix}stalled_resets_total`,
       help: "Connections reset because their reader drained too little for too long.",
@@ -62,6 +71,23 @@ export class ConnectionMetrics {
   /** From now on shows what this budget counts. */
   watch(held: HeldFigures): void {
     this.#held = held;
+  }
+
+  /** From now on shows the lanes of these links; a link of the reference's kind has none. */
+  watchLanes(lanes: () => Iterable<LaneCounts | undefined>): void {
+    this.#lanes = lanes;
+  }
+
+  #laneReadings(): Reading<"state">[] {
+    let [inUse, spare] = [0, 0];
+    for (const lanes of this.#lanes()) {
+      inUse += lanes?.inUse ?? 0;
+      spare += lanes?.spare ?? 0;
+    }
+    return [
+      { labels: { state: "in_use" }, value: inUse },
+      { labels: { state: "spare" }, value: spare },
+    ];
   }
 
   closed(report: CloseReport): void {

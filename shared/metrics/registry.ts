@@ -65,7 +65,11 @@ export class Family<Label extends string, I extends Instrument> {
     this.#options = options;
     const { name, help, type } = options;
     // Of a metric, the registry asks its name and `get`; prom-client's own classes would hash labels at each count.
-    const metric = { name, get: async () => ({ name, help, type, values: this.#values() }) };
+    const metric = {
+      name,
+      labelNames: [...options.labels],
+      get: async () => ({ name, help, type, values: this.#values() }),
+    };
     registry.registerMetric(metric as unknown as Metric);
   }
 
@@ -121,13 +125,35 @@ export function reading(
   registry: Registry,
   { read, ...named }: Named & { readonly type: "counter" | "gauge"; readonly read: () => number | undefined },
 ): void {
-  const instrument: Instrument = {
-    samples() {
+  readings(registry, {
+    ...named,
+    labels: [],
+    read() {
       const value = read();
-      return value === undefined ? [] : [{ suffix: "", labels: {}, value }];
+      return value === undefined ? [] : [{ labels: {}, value }];
     },
-  };
-  new Family<never, Instrument>(registry, { ...named, labels: [], create: () => instrument }).labelled({});
+  });
+}
+
+/** One sample of a family by labels. */
+export interface Reading<Label extends string> {
+  readonly labels: Readonly<Record<Label, string>>;
+  readonly value: number;
+}
+
+/** A family whose samples, labels and all, are read when the page is asked for; nothing is kept of those that go away. */
+export function readings<Label extends string>(
+  registry: Registry,
+  options: Named & {
+    readonly type: "counter" | "gauge";
+    readonly labels: readonly Label[];
+    readonly read: () => readonly Reading<Label>[];
+  },
+): void {
+  const { type, name, help, labels: labelNames, read } = options;
+  const values = () => read().map(({ labels, value }) => ({ metricName: name, labels, value }));
+  const metric = { name, labelNames: [...labelNames], get: async () => ({ name, help, type, values: values() }) };
+  registry.registerMetric(metric as unknown as Metric);
 }
 
 /** A family of counters by one or more labels, each shown once it has counted. */

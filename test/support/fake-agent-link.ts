@@ -18,6 +18,9 @@ export class FakeAgentLink implements AgentLink {
   state: AgentLink["state"] = "ready";
   openConnections = 0;
   pendingDials = 0;
+  lanes = { inUse: 0, spare: 0 };
+  roundTripMs: number | undefined;
+  silenceMs = 0;
   readonly dials: FakeDial[] = [];
   closedWith: ProxyError | undefined;
 
@@ -31,6 +34,10 @@ export class FakeAgentLink implements AgentLink {
       peer: "192.0.2.7:1234",
       userAgent: undefined,
     };
+  }
+
+  silentMs(): number {
+    return this.silenceMs;
   }
 
   drain(): void {}

@@ -132,6 +132,7 @@ describe("the agent's metrics", () => {
     metrics.connectionClosed({ by: "frontend", code: "ok", bytesToEndpoint: 7, bytesToFrontend: 9 });
     metrics.connectionClosed({ by: "frontend", code: "ok", bytesToEndpoint: 1, bytesToFrontend: 0 });
     metrics.refused("connections");
+    metrics.watchLanes(() => [{ inUse: 2, spare: 4 }, undefined]);
     metrics.bytes.toEndpoint.inc(8);
     metrics.bytes.toFrontend.inc(9);
     expect(await samplesOf(metrics, "hawser_agent_")).toEqual({
@@ -143,6 +144,10 @@ describe("the agent's metrics", () => {
       refused_total: [["connections", 1]],
       stalled_resets_total: [[0]],
       held_bytes: [[0]],
+      lanes: [
+        ["in_use", 2],
+        ["spare", 4],
+      ],
       stalled_connections: [[0]],
     });
   });

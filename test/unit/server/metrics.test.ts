@@ -163,6 +163,15 @@ describe("the server's metrics", () => {
     expect(Object.fromEntries(samples)).toEqual({
       bytes_total: [["to_frontend", 5]],
       held_bytes: [[7]],
+      agents: [
+        ["ready", 0],
+        ["unresponsive", 0],
+        ["draining", 0],
+      ],
+      lanes: [
+        ["in_use", 0],
+        ["spare", 0],
+      ],
       stalled_connections: [[1]],
       connections_closed_total: [["endpoint", "ok", 1]],
       dial_retries_total: [[0]],

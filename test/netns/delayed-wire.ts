@@ -10,17 +10,25 @@ export function buildDelay(): Promise<string> {
   return buildGo({ moduleDir: "test/netns/delay", package: ".", out: "delay" });
 }
 
+/** A path of some length. */
+export interface WirePace {
+  /** Time from one end to the other. */
+  readonly oneWayMs: number;
+  /** In either direction; as much as goes if left out. */
+  readonly megabytesPerSecond?: number;
+}
+
 /**
- * Makes a device in each of two namespaces that are joined by a wire with this delay one way, in either direction. The devices have
- * no addresses and are not up. They are gone with the process.
+ * Makes a device in each of two namespaces that are joined by a slow wire. The devices have no addresses and are not up. They are
+ * gone with the process.
  */
 export async function delayWire(
   ends: readonly { readonly namespace: string; readonly device: string }[],
-  oneWayMs: number,
+  { oneWayMs, megabytesPerSecond = 0 }: WirePace,
 ): Promise<ManagedProcess> {
   // They begin in one namespace, side by side; so for that while each has a name of its own.
   const births = ends.map((_, index) => `delay-${process.pid}-${index}`);
-  const args = [`-one-way=${oneWayMs * 1_000}us`, `-devices=${births.join(",")}`];
+  const args = [`-one-way=${oneWayMs * 1_000}us`, `-rate=${megabytesPerSecond}`, `-devices=${births.join(",")}`];
   const wire = new ManagedProcess("delay", { file: await buildDelay(), args });
   try {
     await Promise.race([

@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import type { ManagedProcess } from "../support/managed-process.ts";
 import type { Place } from "../support/processes.ts";
-import { delayWire } from "./delayed-wire.ts";
+import { delayWire, type WirePace } from "./delayed-wire.ts";
 import { packetFilter, run } from "./tools.ts";
 
 /** Which packets are lost. */
@@ -47,8 +47,8 @@ export class SplitNetwork {
     this.endpointHost = agent.gateway;
   }
 
-  /** Needs root. Leaves nothing behind if it fails. The wire takes this long one way; no longer than it must if left out. */
-  static async create(oneWayMs = 0): Promise<SplitNetwork> {
+  /** Needs root. Leaves nothing behind if it fails. The wire is as quick as it can be if left out. */
+  static async create(pace?: WirePace): Promise<SplitNetwork> {
     const pair = await claimPair();
     const server = namespace(pair, "server", 0);
     const agent = namespace(pair, "agent", 4);
@@ -56,7 +56,7 @@ export class SplitNetwork {
     for (const { name } of [server, agent]) present.add(name);
     const network = new SplitNetwork(server, agent);
     try {
-      await network.#connect(oneWayMs);
+      await network.#connect(pace);
       return network;
     } catch (error) {
       await network.remove();
@@ -64,7 +64,7 @@ export class SplitNetwork {
     }
   }
 
-  async #connect(oneWayMs: number): Promise<void> {
+  async #connect(pace: WirePace | undefined): Promise<void> {
     const [server, agent] = [this.#server, this.#agent];
     for (const { name, device, gateway, statusHost } of [server, agent]) {
       await run("ip", "-n", name, "link", "set", "lo", "up");
@@ -75,18 +75,18 @@ export class SplitNetwork {
       await run("ip", "-n", name, "link", "set", "tests", "up");
     }
     await run("ip", "-n", server.name, "route", "add", this.endpointHost, "via", server.gateway);
-    await this.#joinByWire(oneWayMs);
+    await this.#joinByWire(pace);
     for (const [{ name }, address] of [[server, wire.server] as const, [agent, wire.agent] as const]) {
       await run("ip", "-n", name, "address", "add", `${address}/30`, "dev", wire.device);
       await run("ip", "-n", name, "link", "set", wire.device, "up");
     }
   }
 
-  async #joinByWire(oneWayMs: number): Promise<void> {
+  async #joinByWire(pace: WirePace | undefined): Promise<void> {
     const [server, agent] = [this.#server, this.#agent];
-    if (oneWayMs > 0) {
+    if (pace !== undefined) {
       const ends = [server, agent].map(({ name }) => ({ namespace: name, device: wire.device }));
-      this.#delay = await delayWire(ends, oneWayMs);
+      this.#delay = await delayWire(ends, pace);
       return;
     }
     const ends = ["type", "veth", "peer", "name", wire.device, "netns", agent.name];

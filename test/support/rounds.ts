@@ -10,15 +10,16 @@ declare module "vitest" {
 /** Takes what a round measured: a time in seconds, or a count. It is printed, and goes into the table of a soak. */
 export type Report = (what: string, value: number) => void;
 
-/** The same test so many times, beside each other as far as vitest lets them. */
+/** The same test so many times, beside each other as far as vitest lets them; one that measures a rate runs `alone`. */
 export function rounds(
   title: string,
-  options: { readonly times: number; readonly timeoutMs: number },
+  options: { readonly times: number; readonly timeoutMs: number; readonly alone?: boolean },
   body: (report: Report) => Promise<void>,
 ): void {
   for (let round = 1; round <= options.times; round++) {
     const timeout = options.timeoutMs;
-    test.concurrent(`${title} (${round} of ${options.times})`, { timeout }, ({ task }) => body(reportOf(title, task)));
+    const run = options.alone ? test : test.concurrent;
+    run(`${title} (${round} of ${options.times})`, { timeout }, ({ task }) => body(reportOf(title, task)));
   }
 }
 

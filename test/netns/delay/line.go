@@ -27,7 +27,9 @@ type packet struct {
 
 // line holds packets in the order in which they came, each until its time.
 type line struct {
-	delay   time.Duration
+	delay time.Duration
+	// Bytes a second; no limit if 0.
+	rate    float64
 	room    []byte
 	packets chan packet
 	mutex   sync.Mutex
@@ -35,14 +37,16 @@ type line struct {
 	used    int
 }
 
-func newLine(delay time.Duration) *line {
-	l := &line{delay: delay, room: make([]byte, roomBytes), packets: make(chan packet, packetsMax)}
+func newLine(delay time.Duration, rate float64) *line {
+	l := &line{delay: delay, rate: rate, room: make([]byte, roomBytes), packets: make(chan packet, packetsMax)}
 	l.freed = sync.NewCond(&l.mutex)
 	return l
 }
 
 func (l *line) fill(from *os.File) error {
 	at := 0
+	// When the packets before have all been put on the wire.
+	var free time.Time
 	for {
 		left := 0
 		if at+packetMax > len(l.room) {
@@ -56,7 +60,14 @@ func (l *line) fill(from *os.File) error {
 		l.mutex.Lock()
 		l.used += left + size
 		l.mutex.Unlock()
-		l.packets <- packet{due: time.Now().Add(l.delay), at: at, size: size, frees: left + size}
+		now := time.Now()
+		if free.Before(now) {
+			free = now
+		}
+		if l.rate > 0 {
+			free = free.Add(time.Duration(float64(size) / l.rate * 1e9))
+		}
+		l.packets <- packet{due: free.Add(l.delay), at: at, size: size, frees: left + size}
 		at += size
 	}
 }

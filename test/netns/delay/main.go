@@ -1,8 +1,8 @@
-// Package main is a wire with a delay, for kernels that have no netem: two TUN devices, and what goes into one comes out of the other so
-// much later. Nothing is lost and nothing overtakes. It prints "ready" once both devices are there; the caller may then move them into
+// Package main is a wire with a delay and a rate, for kernels that have no netem: two TUN devices, and what goes into one comes out of the
+// other so much later. Nothing is lost and nothing overtakes. It prints "ready" once both devices are there; the caller may then move them into
 // network namespaces. They are gone when it ends.
 //
-//	delay -one-way=5ms -devices=one,other
+//	delay -one-way=5ms -rate=100 -devices=one,other
 package main
 
 import (
@@ -26,6 +26,7 @@ const (
 func main() {
 	log.SetFlags(0)
 	oneWay := flag.Duration("one-way", 5*time.Millisecond, "time from one device to the other")
+	rate := flag.Float64("rate", 0, "MB/s in either direction; as much as goes if 0")
 	names := flag.String("devices", "", "two names, separated by a comma")
 	flag.Parse()
 	one, other, two := strings.Cut(*names, ",")
@@ -36,7 +37,7 @@ func main() {
 	fmt.Println("ready")
 	failed := make(chan error)
 	for at, from := range ends {
-		line := newLine(*oneWay)
+		line := newLine(*oneWay, *rate*1e6)
 		go func() { failed <- line.fill(from) }()
 		go func() { failed <- line.empty(ends[1-at]) }()
 	}

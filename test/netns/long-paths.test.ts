@@ -18,7 +18,10 @@ for (const roundTripMs of [10, 50] as const) {
     const lanes = await LongPath.start("hawser", pace);
     try {
       for (const way of ["down", "up"] as const) {
-        const [bare, ours] = await inTurns(lanes, way, report);
+        const [bare, ours] = await inTurns(lanes, way, report, pace.megabytesPerSecond);
+        expect(bare.warm, "a bare connection: else the machine is too busy to judge").toBeGreaterThanOrEqual(
+          leastShare * pace.megabytesPerSecond,
+        );
         expect(ours.warm / bare.warm, `${way}: ${ours.warm} of ${bare.warm} MB/s`).toBeGreaterThanOrEqual(leastShare);
       }
     } finally {
@@ -46,10 +49,12 @@ for (const roundTripMs of inSoak([], [10, 50])) {
   });
 }
 
-async function inTurns(path: LongPath, way: Way, report: Report): Promise<[Rate, Rate]> {
+/** Until both have shown what they can, a path of this rate being all that a bare connection can have. */
+async function inTurns(path: LongPath, way: Way, report: Report, pathRate = 0): Promise<[Rate, Rate]> {
   let bare: Rate = { first: 0, warm: 0 };
   let ours = bare;
-  for (let turn = 1; turn <= turnsMin || (turn <= turnsMax && ours.warm < leastShare * bare.warm); turn++) {
+  const enough = () => Math.min(bare.warm, ours.warm) >= leastShare * Math.max(bare.warm, pathRate);
+  for (let turn = 1; turn <= turnsMin || (turn <= turnsMax && !enough()); turn++) {
     bare = better(bare, await path.bare(way));
     ours = better(ours, await path.throughTunnel(way));
   }

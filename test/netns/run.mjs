@@ -5,6 +5,7 @@ import { spawn } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseCLI, startVitest } from "vitest/node";
+import { buildDelay } from "../../dist/test/netns/delayed-wire.js";
 import { requireNetworkTools, run } from "../../dist/test/netns/tools.js";
 import { buildEtcd, buildKubeApi } from "../../dist/test/support/kube-api-processes.js";
 import { buildReference } from "../../dist/test/support/processes.js";
@@ -18,6 +19,7 @@ async function enterNetwork(given) {
     await requireNetworkTools();
     // Out here, because modules may have to be fetched.
     for (const half of ["server", "agent"]) await buildReference("reference-v0.36.0", half);
+    await buildDelay();
     await buildEtcd();
     await buildKubeApi();
   } catch (error) {

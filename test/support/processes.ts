@@ -47,6 +47,8 @@ export interface ServerStart {
   readonly env?: Readonly<Record<string, string>>;
   readonly workspace: Workspace;
   readonly frontend: FrontendKind;
+  /** Where it listens for agents; any free port if left out. */
+  readonly agentPort?: number;
   /** More flags; they come last and so win. */
   readonly flags?: readonly string[];
 }
@@ -150,7 +152,7 @@ export class ProxyServer extends ProxyProcess {
 export async function startServer(start: ServerStart): Promise<ProxyServer> {
   const { workspace, implementation, place = here } = start;
   const { certificates } = workspace;
-  const ports = { health: await freePort(), agent: await freePort(), admin: await freePort() };
+  const ports = { health: await freePort(), agent: start.agentPort ?? (await freePort()), admin: await freePort() };
   const frontend: FrontendAddress =
     start.frontend.transport === "uds"
       ? { transport: "uds", path: workspace.path("proxy.sock") }

@@ -5,6 +5,7 @@ import {
   type Place,
   type ProxyProcess,
   type ProxyServer,
+  type ServerStart,
   startAgent,
   startServer,
 } from "./processes.ts";
@@ -31,11 +32,11 @@ export type TunnelFront = Pick<Tunnel, "server" | "kind" | "workspace" | "descri
 /** A server with its agents, each a process of its own, and the folder that they use. */
 export class Tunnel {
   readonly workspace: Workspace;
-  readonly server: ProxyServer;
   readonly kind: FrontendKind;
   readonly serverImplementation: Implementation;
   readonly agents: ProxyProcess[] = [];
   readonly #start: TunnelStart;
+  #server: ProxyServer;
   #agentsStarted = 0;
 
   private constructor(start: TunnelStart, workspace: Workspace, server: ProxyServer) {
@@ -43,15 +44,18 @@ export class Tunnel {
     this.kind = start.frontend;
     this.serverImplementation = start.server;
     this.workspace = workspace;
-    this.server = server;
+    this.#server = server;
+  }
+
+  get server(): ProxyServer {
+    return this.#server;
   }
 
   /** Resolves when the server counts every agent as ready. Leaves nothing behind if that fails. */
   static async start(start: TunnelStart): Promise<Tunnel> {
-    const { server: implementation, frontend, serverFlags: flags = [], env = {} } = start;
     const place = start.places?.server ?? here;
     const workspace = new Workspace(place === here ? [] : [place.host]);
-    const server = await startServer({ implementation, place, env, workspace, frontend, flags }).catch((error) => {
+    const server = await startServer(serverOf(start, workspace)).catch((error) => {
       workspace.remove();
       throw error;
     });
@@ -86,6 +90,19 @@ export class Tunnel {
     agent.kill("SIGKILL");
   }
 
+  /** Ends the server with SIGKILL; resolves when it is gone, without waiting for what its agents make of it. */
+  async killServer(): Promise<void> {
+    this.server.kill("SIGKILL");
+    await this.server.exited;
+  }
+
+  /** Starts a server anew where the one that is gone was; resolves when it counts every agent as ready. */
+  async restartServer(): Promise<void> {
+    const { agentPort } = this.server;
+    this.#server = await startServer({ ...serverOf(this.#start, this.workspace), agentPort });
+    await this.serverCounts(this.agents.length);
+  }
+
   /** Resolves when exactly so many agents are ready at the server. */
   async serverCounts(agentCount: number): Promise<void> {
     const count = () =>
@@ -109,4 +126,9 @@ export class Tunnel {
     await Promise.all([...this.agents, this.server].map((child) => child.stop()));
     this.workspace.remove();
   }
+}
+
+function serverOf(start: TunnelStart, workspace: Workspace): ServerStart {
+  const { server: implementation, frontend, serverFlags: flags = [], env = {} } = start;
+  return { implementation, place: start.places?.server ?? here, env, workspace, frontend, flags };
 }

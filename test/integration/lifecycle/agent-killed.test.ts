@@ -1,10 +1,10 @@
 import { once } from "node:events";
 import type { Duplex } from "node:stream";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { type Endpoint, echoEndpoint, serve } from "../../support/endpoints.ts";
+import { bulkEndpoint, carryBulk } from "../../support/bulk.ts";
+import { type Endpoint, echoEndpoint } from "../../support/endpoints.ts";
 import type { ProxyProcess } from "../../support/processes.ts";
 import { Scene } from "../../support/scene.ts";
-import { seededBytes } from "../../support/seeded-bytes.ts";
 import type { FrontendProtocol } from "../../support/transfers.ts";
 
 /** From SIGKILL to the last frontend that knows. */
@@ -80,30 +80,10 @@ describe.each(["grpc", "connect"] as const)("by %s", (protocol) => {
 
   test("an agent dies while uploads and downloads fill its link: they all end within 1 s", async () => {
     const [victim] = bothAgents();
-    const busy = await scene.endpoint(
-      serve(async (socket) => {
-        // Not before its client reads: one that does not is reset for it.
-        await once(socket, "readable");
-        socket.resume();
-        for (const chunk of seededBytes(3, Number.POSITIVE_INFINITY)) {
-          if (socket.destroyed) return;
-          if (!socket.write(chunk))
-            await new Promise((resolve) => socket.once("drain", resolve).once("close", resolve));
-        }
-      }),
-    );
+    const busy = await scene.endpoint(bulkEndpoint(3));
     const connections = await openOnBoth(busy.address, protocol);
     const lostCount = await openAt(victim);
-    const busyNow = Promise.all(connections.map((connection) => once(connection, "data")));
-    for (const connection of connections) {
-      connection.resume();
-      const fill = () => {
-        while (!connection.destroyed && connection.writable && connection.write(Buffer.alloc(64 * 1024)));
-      };
-      connection.on("drain", fill);
-      fill();
-    }
-    await busyNow;
+    await Promise.all(connections.map(carryBulk));
     await killAndCount(victim, connections, lostCount);
     await scene.settle();
   });

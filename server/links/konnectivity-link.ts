@@ -70,7 +70,7 @@ export class KonnectivityLink implements AgentLink {
         pendingDials: () => this.#pending.size,
         probe: () => this.#packets.send({ type: "CLOSE_REQ", connectId: unusedConnectId }),
       },
-      { onSilent: () => this.#silent(), onAnswering: () => this.#answering() },
+      { onSilent: () => this.#silent(), giveUp: () => this.#giveUpDials(), onAnswering: () => this.#answering() },
     );
   }
 
@@ -261,13 +261,17 @@ export class KonnectivityLink implements AgentLink {
     );
   }
 
-  /** It is asked last from now on, and who waits for it may ask another. */
+  /** It is asked last from now on. */
   #silent(): void {
     if (this.#state === "ready") this.#move("unresponsive");
     this.#log.warn(
       { pending: this.#pending.size },
       "agent answers neither dials nor probes: it is asked last from now on",
     );
+  }
+
+  /** Who waits for it may ask another. */
+  #giveUpDials(): void {
     for (const [random, dial] of [...this.#pending]) {
       this.#pending.delete(random);
       this.#packets.send({ type: "DIAL_CLS", random });

@@ -13,20 +13,31 @@ export interface ProgressWatchDeps {
 
 /**
  * Tells an agent that does not answer from one whose dials take their time: while dials wait and nothing has been answered for
- * two seconds, it is probed; if it leaves that unanswered for as long, it is silent, until it answers anything. That its
- * connection lives says nothing: an agent can be stuck behind a connection that answers every ping.
+ * two seconds, it is probed; if it leaves that unanswered for as long, it is silent, until it answers anything. The dials that
+ * wait then are given up, and those that it gets while it is silent at its next probe. That its connection lives says nothing: an
+ * agent can be stuck behind a connection that answers every ping.
  */
 export class ProgressWatch {
   readonly #deps: ProgressWatchDeps;
   readonly #onSilent: () => void;
+  readonly #giveUp: () => void;
   readonly #onAnswering: () => void;
   #silent = false;
   #probed = false;
   #cancelTimer: (() => void) | undefined;
 
-  constructor(deps: ProgressWatchDeps, options: { readonly onSilent: () => void; readonly onAnswering: () => void }) {
+  constructor(
+    deps: ProgressWatchDeps,
+    options: {
+      readonly onSilent: () => void;
+      /** The dials that wait now are not to wait any longer. */
+      readonly giveUp: () => void;
+      readonly onAnswering: () => void;
+    },
+  ) {
     this.#deps = deps;
     this.#onSilent = options.onSilent;
+    this.#giveUp = options.giveUp;
     this.#onAnswering = options.onAnswering;
   }
 
@@ -64,6 +75,7 @@ export class ProgressWatch {
       this.#silent = true;
       this.#onSilent();
     }
+    if (this.#silent && this.#deps.pendingDials() > 0) this.#giveUp();
     // A silent agent has to be asked, since it is given no dials to answer.
     if (!this.#silent && this.#deps.pendingDials() === 0) {
       this.#probed = false;

@@ -68,7 +68,7 @@ export class TunnelLink implements AgentLink {
         pendingDials: () => this.#dials.size,
         probe: () => this.#stream.send({ type: "ping", number: ++this.#pingNumber }),
       },
-      { onSilent: () => this.#silent(), onAnswering: () => this.#answering() },
+      { onSilent: () => this.#silent(), giveUp: () => this.#giveUpDials(), onAnswering: () => this.#answering() },
     );
   }
 
@@ -266,13 +266,17 @@ export class TunnelLink implements AgentLink {
     dial.reject(error);
   }
 
-  /** It is asked last from now on, and who waits for it may ask another. */
+  /** It is asked last from now on. */
   #silent(): void {
     if (this.#state === "ready") this.#move("unresponsive");
     this.#log.warn(
       { pending: this.#dials.size },
       "agent answers neither dials nor probes: it is asked last from now on",
     );
+  }
+
+  /** Who waits for it may ask another. */
+  #giveUpDials(): void {
     for (const dial of [...this.#dials.values()]) this.#fail(dial, lost("the agent does not answer"));
   }
 

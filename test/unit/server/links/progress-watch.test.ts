@@ -8,7 +8,11 @@ function scene() {
   const dials = { pending: 0 };
   const watch = new ProgressWatch(
     { clock, pendingDials: () => dials.pending, probe: () => told.push("probe") },
-    { onSilent: () => told.push("silent"), onAnswering: () => told.push("answering") },
+    {
+      onSilent: () => told.push("silent"),
+      giveUp: () => told.push("give up"),
+      onAnswering: () => told.push("answering"),
+    },
   );
   const ask = () => {
     dials.pending += 1;
@@ -25,7 +29,19 @@ it("probes after two seconds without an answer, and calls it silent after two mo
   clock.advance(1);
   expect(told).toEqual(["probe"]);
   clock.advance(2_000);
-  expect(told).toEqual(["probe", "silent", "probe"]);
+  expect(told).toEqual(["probe", "silent", "give up", "probe"]);
+});
+
+it("gives up at each probe what waits for a silent agent", () => {
+  const { clock, told, dials, ask } = scene();
+  ask();
+  clock.advance(4_000);
+  dials.pending = 0;
+  clock.advance(2_000);
+  expect(told.splice(0)).toEqual(["probe", "silent", "give up", "probe", "probe"]);
+  ask();
+  clock.advance(2_000);
+  expect(told).toEqual(["give up", "probe"]);
 });
 
 it("counts from the first dial: more of them put nothing off", () => {

@@ -103,7 +103,7 @@ export class TunnelLane implements LaneOwner {
   }
 
   onStuck(): void {
-    this.#call.fail({ code: GrpcCode.CANCELLED, message: "a reset was not answered in time" });
+    this.#call.reset({ code: GrpcCode.CANCELLED, message: "a reset was not answered in time" });
   }
 
   onBroken(error: ProxyError): void {

@@ -83,10 +83,13 @@ export class ServerCall extends MessageStream implements GrpcServerCall {
     this.dropQueued();
     this.finish(status);
     this.#cancelTimer();
-    this.#cancelTimer = this.#clock.after(failGraceMs, () => {
-      this.settle(status);
-      if (!this.#stream.closed) this.#stream.close(resetCodes.cancel);
-    });
+    this.#cancelTimer = this.#clock.after(failGraceMs, () => this.reset(status));
+  }
+
+  reset(status: GrpcStatus): void {
+    if (this.settled) return;
+    this.settle(status);
+    if (!this.#stream.closed) this.#stream.close(resetCodes.cancel);
   }
 
   protected override get broken(): boolean {

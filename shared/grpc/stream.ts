@@ -87,8 +87,10 @@ export interface GrpcServerCall extends GrpcStream {
    * It waits for a client that does not read: to be rid of such a one at once, abort its session.
    */
   finish(status: GrpcStatus): void;
-  /** As `finish`, but now: what is queued is dropped, and a client that does not read is reset after a second. */
+  /** As `finish`, but now: what is queued is dropped, and a client whose window is full is reset after a second. */
   fail(status: GrpcStatus): void;
+  /** Settles with `status` and resets the stream, without trailers: a client learns of it at once, also one that has stopped reading. */
+  reset(status: GrpcStatus): void;
 }
 
 /** A call as its client sees it. */

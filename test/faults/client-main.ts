@@ -6,7 +6,8 @@ import { silentLog } from "../../shared/log.ts";
 /**
  * A client process for tests to kill. Opens connections through the frontend at a Unix socket, its first argument; each further
  * argument is `protocol,address,behaviour,count`. Writes `open` to standard output when all stand, and lives until it is killed.
- * `idle` connections say nothing after a first echo; `stalled` ones write without end, with a line for each step, and never read; `writing` ones do read.
+ * `idle` connections say nothing after a first echo; `stalled` ones write without end, with a line for each step, and never read; `writing` ones do read;
+ * `graded` ones write so many times 256 KiB each, from none up, and read.
  */
 const [path = "", ...plans] = process.argv.slice(2);
 const deps = { log: silentLog, clock: systemClock };
@@ -21,7 +22,7 @@ async function open(plan: string): Promise<void> {
     timeoutMs: 15_000,
   } as const;
   const dials = Array.from({ length: Number(count) }, () => dialFrontend(deps, options, { signal }));
-  await Promise.all((await Promise.all(dials)).map((duplex) => behaviours[behaviour ?? ""]?.(duplex)));
+  await Promise.all((await Promise.all(dials)).map((duplex, index) => behaviours[behaviour ?? ""]?.(duplex, index)));
 }
 
 function echoOnce(duplex: Duplex): Promise<void> {
@@ -40,8 +41,19 @@ async function write(duplex: Duplex): Promise<void> {
   fill();
 }
 
-const behaviours: Readonly<Record<string, (duplex: Duplex) => Promise<void>>> = {
+async function writeSome(duplex: Duplex, chunkCount: number): Promise<void> {
+  let left = chunkCount;
+  const next = () => {
+    process.stdout.write("moves\n");
+    if (left-- > 0) duplex.write(Buffer.alloc(64 * 1024), next);
+  };
+  duplex.resume();
+  next();
+}
+
+const behaviours: Readonly<Record<string, (duplex: Duplex, index: number) => Promise<void>>> = {
   idle: echoOnce,
+  graded: (duplex, index) => writeSome(duplex, index * 4),
   stalled: write,
   writing: (duplex) => write(duplex.resume()),
 };

@@ -7,6 +7,7 @@ import { connect as connectTls, createServer as createTlsServer } from "node:tls
 import { afterEach, describe, expect, it } from "vitest";
 import { systemClock } from "../../shared/clock.ts";
 import { ProxyError } from "../../shared/errors.ts";
+import { reset } from "../../shared/stream/reset.ts";
 import { splice } from "../../shared/stream/splice.ts";
 import { issueCa, issueCertificate } from "../../shared/tls/issue.ts";
 import { memoryPair } from "../support/memory-duplex.ts";
@@ -49,6 +50,19 @@ function clientOf(transport: Transport, at: string | number): Socket {
   // Who serves is not what is tested here.
   return transport === "tls" ? connectTls({ ...address, rejectUnauthorized: false }) : connect(address);
 }
+
+describe("reset", () => {
+  it("closes a socket whose FIN is just on its way", async () => {
+    const { client, socket } = await connected("tcp");
+    const closed = new Promise((resolve) => socket.on("error", () => {}).once("close", resolve));
+    const gone = Promise.all([once(client.resume(), "end"), closed]);
+    socket.end();
+    // Node hands the FIN to libuv in the next tick.
+    await Promise.resolve();
+    reset(socket, new Error("both came in one reading"));
+    await within(5_000, "the close", gone);
+  });
+});
 
 /** A client's connection, spliced to a link's end that the test holds; what the client sees of its end is in `seen`. */
 async function splicedTo(transport: Transport) {

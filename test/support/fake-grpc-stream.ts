@@ -135,6 +135,10 @@ export class FakeServerCall extends FakeGrpcStream implements GrpcServerCall {
   fail(status: GrpcStatus): void {
     this.close(status);
   }
+
+  reset(status: GrpcStatus): void {
+    this.close(status);
+  }
 }
 
 export class FakeClientCall extends FakeGrpcStream implements GrpcClientCall {

@@ -6,7 +6,7 @@ import {
   frontendSocket,
   type GrpcConnection,
 } from "./frontend-client.ts";
-import type { FrontendKind } from "./processes.ts";
+import { type FrontendKind, here, type Place } from "./processes.ts";
 import { agentSocket, linkRawAgent, type RawAgent, type RawAgentOptions } from "./raw-agent.ts";
 import { RawSession } from "./raw-grpc.ts";
 import { type FrontendProtocol, type OpenConnection, openConnection, RunningTransfers } from "./transfers.ts";
@@ -18,6 +18,8 @@ export interface SceneStart {
   readonly agentCount?: number;
   readonly serverFlags?: readonly string[];
   readonly agentFlags?: readonly string[];
+  /** Where its agents run; here if left out. */
+  readonly agentPlace?: Place;
 }
 
 const grpcOverUds: FrontendKind = { protocol: "grpc", transport: "uds" };
@@ -40,6 +42,7 @@ export class Scene {
     agentCount = 1,
     serverFlags = [],
     agentFlags = [],
+    agentPlace = here,
   }: SceneStart = {}): Promise<Scene> {
     return new Scene(
       await Tunnel.start({
@@ -47,6 +50,7 @@ export class Scene {
         agent: "hawser",
         frontend,
         agentCount,
+        places: { server: here, agent: agentPlace },
         serverFlags: ["--proxy-strategies=destHost,default", ...serverFlags],
         agentFlags: ["--agent-identifiers=ipv4=127.0.0.1&ipv6=::1&host=localhost", ...agentFlags],
       }),

@@ -184,6 +184,28 @@ test("a call that its server fails ends although the client does not read", asyn
   expect(failed.bufferedBytes).toBe(0);
 });
 
+test("a client that has stopped reading learns at once of a call that its server resets", async () => {
+  session = await connectTcp(listening.port);
+  const call = session.open("/Hold");
+  const heard = deferred<void>();
+  call.start({
+    onMessage() {
+      call.pause();
+      heard.resolve();
+    },
+    onClose() {},
+  });
+  const atServer = await served.promise;
+  atServer.send(message);
+  atServer.send(message);
+  await heard.promise;
+  // Nothing is left to send, so that trailers would go out, and stand behind a message that nobody takes.
+  await atServer.flushed();
+  atServer.reset({ code: GrpcCode.CANCELLED, message: "not waited for any more" });
+  expect((await atServer.closed).message).toBe("not waited for any more");
+  expect((await call.closed).code).toBe(GrpcCode.CANCELLED);
+});
+
 test("flushed waits for what is sent, and not for a stream that has closed", async () => {
   session = await connectTcp(listening.port);
   const reader = session.open("/Hold");

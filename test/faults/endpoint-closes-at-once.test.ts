@@ -9,24 +9,13 @@ import { seededBytes } from "../support/seeded-bytes.ts";
 import { inSoak } from "../support/soak.ts";
 import { openConnection } from "../support/transfers.ts";
 import { links, protocols, useFaultScene } from "./fault-scene.ts";
+import { repeat } from "./repeat.ts";
 
 /** By either protocol on either link; so four times as often in all. */
 const times = inSoak(125, 2_500);
 /** How many of them at a time. */
 const atOnce = 8;
 const file = Buffer.concat([...seededBytes(7, 3_000_000)]);
-
-/** Does the same so many times, some at a time. */
-async function repeat(count: number, once: () => Promise<void>): Promise<void> {
-  let left = count;
-  const one = async () => {
-    while (left > 0) {
-      left -= 1;
-      await once();
-    }
-  };
-  await Promise.all(Array.from({ length: atOnce }, one));
-}
 
 /** Reads to the end; rejects unless it comes after exactly these bytes. */
 async function expectAll(duplex: Duplex, expected: Buffer): Promise<void> {
@@ -49,7 +38,7 @@ describe.each(links)("by $link", ({ link, agentFlags }) => {
     { timeout: inSoak(120_000, 3_600_000) },
     async (protocol) => {
       const source = await scene.endpoint(serve(async (socket) => socket.end(file)));
-      await repeat(times, async () => {
+      await repeat(times, atOnce, async () => {
         const { duplex, close } = await openConnection(scene.tunnel, source.address, protocol);
         await expectAll(duplex, file);
         await close();
@@ -61,7 +50,7 @@ describe.each(links)("by $link", ({ link, agentFlags }) => {
     "R-5.4: an endpoint says a word and closes at once: it arrives by %s, then the end",
     async (protocol) => {
       const source = await scene.endpoint(serve(async (socket) => socket.end("bye")));
-      await repeat(100, async () => {
+      await repeat(100, atOnce, async () => {
         const { duplex, close } = await openConnection(scene.tunnel, source.address, protocol);
         await expectAll(duplex, Buffer.from("bye"));
         await close();
@@ -85,7 +74,7 @@ describe.each(links)("by $link", ({ link, agentFlags }) => {
         }),
       ),
     );
-    await repeat(25, async () => {
+    await repeat(25, atOnce, async () => {
       const { duplex, close } = await openConnection(scene.tunnel, answering.address, "connect");
       duplex.end(file);
       await expectAll(duplex, file);
@@ -102,7 +91,7 @@ describe.each(links)("by $link", ({ link, agentFlags }) => {
         receivedCount += 1;
       }),
     );
-    await repeat(25, async () => {
+    await repeat(25, atOnce, async () => {
       const { duplex, close } = await openConnection(scene.tunnel, listening.address, "connect");
       expect((await readBytes(duplex, 4)).toString()).toBe("bye");
       const closed = once(duplex, "close");

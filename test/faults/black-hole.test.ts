@@ -1,0 +1,68 @@
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { echoEndpoint } from "../support/endpoints.ts";
+import { newRandom, proxyPath } from "../support/frontend-client.ts";
+import { ManagedProcess } from "../support/managed-process.ts";
+import { repositoryRoot } from "../support/repository-root.ts";
+import type { Scene } from "../support/scene.ts";
+import { within } from "../support/within.ts";
+import { links, useFaultScene } from "./fault-scene.ts";
+import { beside } from "./neighbours.ts";
+
+const sessionCount = 10;
+const dialsPerSession = 500;
+/** What an agent allows an endpoint, and time for a busy machine; no dial may take longer. */
+const answeredWithinMs = 20_000;
+/** What a neighbour may wait while thousands of dials begin and end at once. */
+const tripMaxMs = 3_000;
+
+/** An address whose connections are neither taken nor refused. */
+let hole: ManagedProcess;
+let address: string;
+const queued: Socket[] = [];
+beforeEach(async () => {
+  const main = join(repositoryRoot, "dist", "test", "faults", "listener-main.js");
+  hole = new ManagedProcess("black hole", { file: process.execPath, args: [main] });
+  const [line] = await once(hole.stdout, "data", { signal: hole.gone });
+  hole.kill("SIGSTOP");
+  address = `127.0.0.1:${Number(line)}`;
+  // These two fill its queue.
+  for (let place = 0; place < 2; place++) {
+    const socket = connect(Number(line), "127.0.0.1").on("error", () => {});
+    await once(socket, "connect");
+    queued.push(socket);
+  }
+});
+afterEach(async () => {
+  for (const socket of queued.splice(0)) socket.destroy();
+  await hole.stop();
+});
+
+describe.each(links)("by $link", ({ agentFlags }) => {
+  let scene: Scene;
+  useFaultScene({ agentFlags, serverFlags: ["--max-pending-dials=10000"] }, (started) => {
+    scene = started;
+  });
+
+  test("R-2.4, R-5.1: 5,000 dials at once into a black hole each end with a reason in time, and others go on", async () => {
+    const echo = await scene.endpoint(echoEndpoint());
+    const dial = async (session: Awaited<ReturnType<Scene["session"]>>) => {
+      const stream = session.open(proxyPath);
+      stream.send({ type: "DIAL_REQ", protocol: "tcp", address, random: newRandom() });
+      const { value } = await stream.packets.next();
+      stream.cancel();
+      return value?.type === "DIAL_RSP" ? value.error.replace(/ \(dial \d+\)$/, "") : value?.type;
+    };
+    const flood = async () => {
+      const sessions = await Promise.all(Array.from({ length: sessionCount }, () => scene.session()));
+      const dials = sessions.flatMap((session) => Array.from({ length: dialsPerSession }, () => dial(session)));
+      const answers = await within(answeredWithinMs, "answers to all dials", Promise.all(dials));
+      expect(new Set(answers)).toEqual(new Set([`dial tcp ${address}: i/o timeout`]));
+    };
+    const { echoesMs, dialsMs } = await beside(scene, { address: echo.address, protocol: "grpc" }, flood);
+    expect(Math.max(...echoesMs)).toBeLessThan(tripMaxMs);
+    expect(Math.max(...dialsMs)).toBeLessThan(tripMaxMs);
+  });
+});

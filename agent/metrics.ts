@@ -3,10 +3,18 @@ import { type CallMeter, callMeter } from "../shared/kubernetes/lease-calls.ts";
 import { ConnectionMetrics } from "../shared/metrics/connection-metrics.ts";
 import type { Counter, Gauge, Histogram } from "../shared/metrics/instruments.ts";
 import { type CodedPacketMeter, PacketMetrics } from "../shared/metrics/packet-metrics.ts";
-import { byValue, counters, gauge, histogram, openRegistry, type Registry } from "../shared/metrics/registry.ts";
+import {
+  byValue,
+  counters,
+  gauge,
+  histogram,
+  openRegistry,
+  type Registry,
+  reading,
+} from "../shared/metrics/registry.ts";
 import type { HeldFigures } from "../shared/stream/byte-budget.ts";
 import type { CloseReport } from "../shared/stream/splice.ts";
-import type { LaneCounts } from "../shared/tunnel/lane-state.ts";
+import type { ServerLink } from "./links/link.ts";
 
 /** Why the reference counts an endpoint as not reached. Source: the reference. */
 const endpointDialFailureReasons = ["timeout", "unknown"] as const;
@@ -14,6 +22,9 @@ type EndpointDialFailureReason = (typeof endpointDialFailureReasons)[number];
 
 const prefix = "konnectivity_network_proxy_agent_";
 const latencyBounds = [0.005, 0.025, 0.1, 0.5, 2.5, 10, 30];
+
+/** What a link says of itself. */
+type LinkFigures = Pick<ServerLink, "lanes" | "roundTripMs">;
 
 /** The agent's metric families: the reference's names, HELP, labels, buckets and meanings, and some of our own. */
 export class AgentMetrics {
@@ -31,6 +42,7 @@ export class AgentMetrics {
   readonly leaseWatches: CallMeter;
   readonly #endpointDialFailures: Readonly<Record<EndpointDialFailureReason, Counter>>;
   readonly #connections: ConnectionMetrics;
+  #links: () => readonly LinkFigures[] = () => [];
 
   constructor(options: { readonly version: string }) {
     const registry = openRegistry(options);
@@ -88,6 +100,12 @@ export class AgentMetrics {
         help: "Count of server lease watch calls made by the agent to the k8s apiserver, labeled by HTTP response code and reason",
       },
     });
+    reading(registry, {
+      type: "gauge",
+      name: "hawser_agent_server_round_trip_max_seconds",
+      help: "The longest of the shortest round trips to each server that PINGs have shown, in seconds; of links with lanes only.",
+      read: () => this.#roundTripSeconds(),
+    });
     this.#connections = new ConnectionMetrics(registry, "agent");
   }
 
@@ -96,9 +114,15 @@ export class AgentMetrics {
     return this.#connections.bytes;
   }
 
-  /** From now on shows the lanes of these links. */
-  watchLanes(lanes: () => Iterable<LaneCounts | undefined>): void {
-    this.#connections.watchLanes(lanes);
+  /** From now on shows what these links say of themselves. */
+  watchLinks(links: () => readonly LinkFigures[]): void {
+    this.#links = links;
+    this.#connections.watchLanes(() => links().map(({ lanes }) => lanes));
+  }
+
+  #roundTripSeconds(): number | undefined {
+    const measured = this.#links().flatMap(({ roundTripMs }) => roundTripMs ?? []);
+    return measured.length === 0 ? undefined : Math.max(...measured) / 1000;
   }
 
   /** From now on shows what this budget counts. */

@@ -8,6 +8,8 @@ export interface ServerLink {
   readonly state: LinkState;
   /** Undefined of a link that has none. */
   readonly lanes?: LaneCounts;
+  /** The shortest that was measured, in milliseconds; undefined where none was. */
+  readonly roundTripMs?: number | undefined;
   /** Asks the server to prefer other agents; dials still come if there is none. */
   drain(): void;
   /** Ends the link and all that it carries. Safe to call twice. */

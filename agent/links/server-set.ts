@@ -40,7 +40,7 @@ export class ServerSet {
   constructor(deps: ServerSetDeps, options: { readonly syncForever: boolean }) {
     this.#deps = deps;
     this.#syncForever = options.syncForever;
-    deps.metrics.watchLanes(() => this.#all().map(({ lanes }) => lanes));
+    deps.metrics.watchLinks(() => this.#all());
     deps.counter.onGrown(() => this.#wake.abort());
   }
 

@@ -62,6 +62,10 @@ export class TunnelLink implements ServerLink {
     return this.#state;
   }
 
+  get roundTripMs(): number | undefined {
+    return this.#deps.session.roundTripMs;
+  }
+
   get lanes(): LaneCounts {
     return this.#spares.counts;
   }

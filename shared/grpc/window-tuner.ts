@@ -11,12 +11,11 @@ const streamWindowMaxBytes = 16 * 1024 * 1024;
 /** The same of all streams together, while it is under way: what a small message may have to wait behind. */
 const connectionWindowMinBytes = 1024 * 1024;
 const connectionWindowMaxBytes = 16 * 1024 * 1024;
-/**
- * Some at the start, for the first ones wait behind two processes that begin; then now and then, since paths change. A window
- * grows only once those have shown the round trip: what a reader that stalls meanwhile holds is not given back.
- */
+/** Quickly at the start, for the least window is the usual one; more slowly until the round trip is sure; then now and then, since paths change. */
 const firstPings = 8;
 const firstEveryMs = 100;
+const surePings = 16;
+const soonEveryMs = 500;
 const thenEveryMs = 15_000;
 /** A window is changed when what it should be differs from what it is by a factor of this. */
 const worthwhile = 1.25;
@@ -72,7 +71,7 @@ export class WindowTuner {
     this.#session.ping((error, durationMs) => {
       if (error === null && !this.#session.destroyed) this.#measured(durationMs);
     });
-    this.#cancelTimer = this.#clock.after(this.#pings < firstPings ? firstEveryMs : thenEveryMs, () => this.#ping());
+    this.#cancelTimer = this.#clock.after(pauseAfter(this.#pings), () => this.#ping());
   }
 
   #measured(durationMs: number): void {
@@ -80,12 +79,18 @@ export class WindowTuner {
     this.#roundTripMs = Math.min(durationMs, this.#roundTripMs ?? durationMs);
     const windows = windowsFor(this.#roundTripMs);
     const isGrowth = windows.streamBytes > (this.#present?.streamBytes ?? streamWindowBytes);
-    if (isGrowth && this.#answers < firstPings) return;
+    // The first ones wait behind processes that begin, and what a reader that stalls meanwhile holds is not given back.
+    if (isGrowth && this.#answers < surePings) return;
     if (this.#present !== undefined && !differs(this.#present, windows)) return;
     this.#present = windows;
     this.#settings.change({ initialWindowSize: windows.streamBytes });
     this.#session.setLocalWindowSize(windows.connectionBytes);
   }
+}
+
+function pauseAfter(pings: number): number {
+  if (pings < firstPings) return firstEveryMs;
+  return pings < surePings ? soonEveryMs : thenEveryMs;
 }
 
 function differs(one: Windows, other: Windows): boolean {

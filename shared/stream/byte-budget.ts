@@ -41,8 +41,12 @@ export interface BudgetedConnection {
 
 /** A reader that has taken nothing for so long, while bytes wait for it, has stopped. */
 const stalledAfterMs = 1_000;
-/** Until so long after the budget was passed, or something was reset, a large connection whose reader moved may yet turn out to be stalled. */
-const verdictMs = 2 * stalledAfterMs;
+/**
+ * Past the budget a reader gets so long, for one of thousands may wait that long for its turn at a busy client; past twice the
+ * budget there is no more time for that.
+ */
+const patienceMs = 5_000;
+const urgentShare = 2;
 /** How often all is counted: while less than a fourth of the budget is held, and while more is. */
 const calmIntervalMs = 1_000;
 const busyIntervalMs = 250;
@@ -56,8 +60,8 @@ interface Entry {
   readonly log: Log;
   /** By flow: what its reader had taken when it was last seen to move, and when that was. */
   readonly progress: { takenBytes: number; at: number }[];
-  /** `idle`: nothing waits for it. */
-  reader: "idle" | "moving" | "stalled";
+  /** For how long its reader has taken nothing; undefined while nothing waits for it. */
+  waitingMs: number | undefined;
 }
 
 /**
@@ -97,7 +101,7 @@ export class ByteBudget implements CallWatch, HeldFigures {
   get stalledCount(): number {
     this.#look();
     let count = 0;
-    for (const { reader } of this.#connections.values()) if (reader === "stalled") count += 1;
+    for (const { waitingMs = 0 } of this.#connections.values()) if (waitingMs >= stalledAfterMs) count += 1;
     return count;
   }
 
@@ -105,7 +109,7 @@ export class ByteBudget implements CallWatch, HeldFigures {
   addConnection(connection: BudgetedConnection, log: Log): () => void {
     const at = this.#clock.now();
     const progress = connection.flows.map(({ takenBytes }) => ({ takenBytes, at }));
-    this.#connections.set(connection, { log, progress, reader: "idle" });
+    this.#connections.set(connection, { log, progress, waitingMs: undefined });
     this.#wake();
     return () => {
       this.#connections.delete(connection);
@@ -140,7 +144,7 @@ export class ByteBudget implements CallWatch, HeldFigures {
     for (const connection of this.#connections.keys()) heldBytes += connection.heldBytes;
     for (const call of this.#eachCall()) heldBytes += call.unfinishedBytes;
     if (heldBytes <= this.#maxBytes) this.#overSince = undefined;
-    else this.#relieve(heldBytes - this.#maxBytes);
+    else this.#relieve(heldBytes);
     const costMs = this.#clock.now() - startedAt;
     const intervalMs = heldBytes * busyShare > this.#maxBytes ? busyIntervalMs : calmIntervalMs;
     this.#cancelTimer = undefined;
@@ -152,38 +156,39 @@ export class ByteBudget implements CallWatch, HeldFigures {
   #look(): void {
     const now = this.#clock.now();
     for (const [connection, entry] of this.#connections) {
-      entry.reader = "idle";
+      entry.waitingMs = undefined;
       for (const [index, { takenBytes, waiting }] of connection.flows.entries()) {
         const progress = entry.progress[index];
         if (progress === undefined) continue;
         if (!waiting || progress.takenBytes !== takenBytes) Object.assign(progress, { takenBytes, at: now });
-        if (now - progress.at >= stalledAfterMs) entry.reader = "stalled";
-        else if (waiting && entry.reader === "idle") entry.reader = "moving";
+        if (waiting) entry.waitingMs = Math.max(entry.waitingMs ?? 0, now - progress.at);
       }
     }
   }
 
   /** From the largest down, whoever reads or does not: what a larger one may give back soon is not taken from a smaller one. */
-  #relieve(bytes: number): void {
+  #relieve(heldBytes: number): void {
     const now = this.#clock.now();
     this.#overSince ??= now;
-    const mayStall = now - this.#overSince < verdictMs;
-    let excess = bytes;
-    for (const { connection, entry, heldBytes } of this.#waitingBySize()) {
+    const limitMs = heldBytes > urgentShare * this.#maxBytes ? stalledAfterMs : patienceMs;
+    // One whose reader has moved may yet turn out to have stopped.
+    const isEarly = now - this.#overSince < 2 * limitMs;
+    let excess = heldBytes - this.#maxBytes;
+    for (const { connection, entry, bytes } of this.#waitingBySize()) {
       if (excess <= 0) return;
-      if (entry.reader === "moving" && !mayStall) continue;
-      excess -= heldBytes;
-      if (entry.reader === "moving") continue;
+      const isStalled = (entry.waitingMs ?? 0) >= limitMs;
+      if (isStalled || isEarly) excess -= bytes;
+      if (!isStalled) continue;
       this.#overSince = now;
-      this.#reset(connection, entry, heldBytes);
+      this.#reset(connection, entry, bytes);
     }
     if (excess > 0) this.#refuseUnfinished(excess);
   }
 
   #waitingBySize() {
-    const waiting = [...this.#connections].filter(([, { reader }]) => reader !== "idle");
-    const sized = waiting.map(([connection, entry]) => ({ connection, entry, heldBytes: connection.heldBytes }));
-    return sized.sort((a, b) => b.heldBytes - a.heldBytes);
+    const waiting = [...this.#connections].filter(([, { waitingMs }]) => waitingMs !== undefined);
+    const sized = waiting.map(([connection, entry]) => ({ connection, entry, bytes: connection.heldBytes }));
+    return sized.sort((a, b) => b.bytes - a.bytes);
   }
 
   #reset(connection: BudgetedConnection, { log }: Entry, heldBytes: number): void {

@@ -132,7 +132,7 @@ describe("the agent's metrics", () => {
     metrics.connectionClosed({ by: "frontend", code: "ok", bytesToEndpoint: 7, bytesToFrontend: 9 });
     metrics.connectionClosed({ by: "frontend", code: "ok", bytesToEndpoint: 1, bytesToFrontend: 0 });
     metrics.refused("connections");
-    metrics.watchLanes(() => [{ inUse: 2, spare: 4 }, undefined]);
+    metrics.watchLinks(() => [{ lanes: { inUse: 2, spare: 4 }, roundTripMs: 2 }, { roundTripMs: 7 }, {}]);
     metrics.bytes.toEndpoint.inc(8);
     metrics.bytes.toFrontend.inc(9);
     expect(await samplesOf(metrics, "hawser_agent_")).toEqual({
@@ -144,6 +144,7 @@ describe("the agent's metrics", () => {
       refused_total: [["connections", 1]],
       stalled_resets_total: [[0]],
       held_bytes: [[0]],
+      server_round_trip_max_seconds: [[0.007]],
       lanes: [
         ["in_use", 2],
         ["spare", 4],

@@ -54,9 +54,9 @@ function answerFirst(
   { clock, session }: Pick<ReturnType<typeof scene>, "clock" | "session">,
   durationMs: number,
 ): void {
-  for (let ping = 1; ping <= 8; ping++) {
+  for (let ping = 1; ping <= 16; ping++) {
     session.answer(durationMs);
-    clock.advance(ping < 8 ? 100 : 15_000);
+    clock.advance(ping < 16 ? 500 : 15_000);
   }
 }
 
@@ -72,14 +72,16 @@ it.each([
 });
 
 describe("tuning", () => {
-  it("pings eight times within a second, then every 15 s, also where nothing answers", () => {
+  it("pings eight times within a second and sixteen times within five, then every 15 s, also where nothing answers", () => {
     const { clock, session } = scene();
     clock.advance(700);
     expect(session.pingCount).toBe(8);
+    clock.advance(4_000);
+    expect(session.pingCount).toBe(16);
     clock.advance(14_999);
-    expect(session.pingCount).toBe(8);
+    expect(session.pingCount).toBe(16);
     clock.advance(1);
-    expect(session.pingCount).toBe(9);
+    expect(session.pingCount).toBe(17);
   });
 
   it("R-1.3: widens no window for the first pings, which wait behind two processes that begin", () => {

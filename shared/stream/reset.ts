@@ -9,7 +9,14 @@ import { TLSSocket } from "node:tls";
  */
 export function reset(duplex: Duplex, error: Error): void {
   const plainTcp = duplex instanceof Socket && !(duplex instanceof TLSSocket) && duplex.remoteAddress !== undefined;
-  const sendingFin = duplex.writableEnded && !duplex.writableFinished && duplex.writableLength === 0;
-  if (plainTcp && !sendingFin && !duplex.destroyed) duplex.resetAndDestroy();
-  else duplex.destroy(error);
+  if (!plainTcp || duplex.destroyed) duplex.destroy(error);
+  else if (isShuttingDown(duplex)) duplex.once("finish", () => duplex.resetAndDestroy());
+  else duplex.resetAndDestroy();
 }
+
+/**
+ * Its FIN is on the way to the kernel: libuv refuses a reset then (EINVAL), and Node calls the socket closed, emits no "close" and
+ * keeps the descriptor. It takes a turn of the event loop, since Node asks for the FIN once all before it has been written.
+ */
+const isShuttingDown = (socket: Socket): boolean =>
+  socket.writableEnded && !socket.writableFinished && socket.writableLength === 0;

@@ -5,7 +5,7 @@ import { TLSSocket } from "node:tls";
 /**
  * Destroys `duplex` with `error`, so that the peer of a plain TCP socket sees a reset. Node's `destroy` sends it FIN, after which a
  * truncated transfer looks like a complete one. TLS has a close of its own that is missing then, and a Unix socket has no reset.
- * Nor has a socket whose FIN is on its way out, and nothing is truncated there: libuv refuses, and Node forgets the socket unclosed.
+ * A socket whose FIN is on its way out is reset once that has gone.
  */
 export function reset(duplex: Duplex, error: Error): void {
   const plainTcp = duplex instanceof Socket && !(duplex instanceof TLSSocket) && duplex.remoteAddress !== undefined;

@@ -2,6 +2,8 @@ import type { Clock } from "../../shared/clock.ts";
 
 /** How long an agent may leave all that it was asked unanswered before it is probed, and then a probe. */
 const patienceMs = 2_000;
+/** A timer that comes later than this means that this process stood still, and has not read what the agent said meanwhile. */
+const lateMs = 250;
 
 export interface ProgressWatchDeps {
   readonly clock: Clock;
@@ -46,7 +48,7 @@ export class ProgressWatch {
     if (this.#cancelTimer === undefined) this.#wait();
   }
 
-  /** The agent has answered a dial or a probe. */
+  /** The agent has answered a dial or a probe, or done something else that one that is stuck does not. */
   answered(): void {
     this.stop();
     this.#probed = false;
@@ -64,13 +66,16 @@ export class ProgressWatch {
   }
 
   #wait(): void {
+    const dueAt = this.#deps.clock.now() + patienceMs;
     this.#cancelTimer = this.#deps.clock.after(patienceMs, () => {
-      this.#cancelTimer = undefined;
-      this.#overdue();
+      const overMs = this.#deps.clock.now() - dueAt;
+      if (overMs > lateMs) this.#cancelTimer = this.#deps.clock.after(overMs, () => this.#overdue());
+      else this.#overdue();
     });
   }
 
   #overdue(): void {
+    this.#cancelTimer = undefined;
     if (this.#probed && !this.#silent) {
       this.#silent = true;
       this.#onSilent();

@@ -146,6 +146,8 @@ export class TunnelLink implements AgentLink {
       },
     );
     this.#lanes.add(lane);
+    // One that opens the lanes for thousands of dials has a while until it comes to answer any.
+    this.#watch.answered();
     // At the agent a lane counts from its headers on.
     call.sendHeaders();
     lane.start();

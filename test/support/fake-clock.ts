@@ -38,6 +38,12 @@ export class FakeClock implements Clock {
     this.#now = until;
   }
 
+  /** Goes on by `ms` while nothing runs: what fell due on the way comes late, all of it now. */
+  stall(ms: number): void {
+    this.#now += ms;
+    this.advance(0);
+  }
+
   #earliest(): Timer | undefined {
     let earliest: Timer | undefined;
     for (const timer of this.#timers) if (earliest === undefined || timer.at < earliest.at) earliest = timer;

@@ -103,6 +103,20 @@ it("does not hold an unanswered probe against an agent for longer than its dials
   expect(told).toEqual(["probe", "probe"]);
 });
 
+it("does not hold it against an agent that this process stood still", () => {
+  const { clock, told, watch, ask } = scene();
+  ask();
+  clock.advance(2_000);
+  clock.stall(3_000);
+  expect(told).toEqual(["probe"]);
+  watch.answered();
+  expect(told).toEqual(["probe"]);
+  clock.advance(2_000);
+  clock.stall(3_000);
+  clock.advance(1_000);
+  expect(told).toEqual(["probe", "probe", "silent", "give up", "probe"]);
+});
+
 it("tells nothing after it was stopped", () => {
   const { clock, told, watch, ask } = scene();
   ask();

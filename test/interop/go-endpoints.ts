@@ -6,6 +6,8 @@ interface Addresses {
   readonly banner: string;
   /** Sends the bytes that it is asked for, then closes. */
   readonly closing: string;
+  /** As transfer, with little buffered by the kernel. */
+  readonly narrow: string;
   /** Reads all, sends nothing. */
   readonly discard: string;
   /** Sends without end. */

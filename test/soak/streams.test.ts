@@ -23,12 +23,12 @@ for (const protocol of ["grpc", "connect"] as const) {
   measured(title, inSoak(120_000, 1_200_000), async (report) => {
     const hawser = { server: "hawser", agent: "hawser" } as const;
     const tunnel = await Tunnel.start({ ...hawser, agentCount: 2, frontend: { protocol, transport: "uds" } });
-    const { echo, transfer } = endpoints.addresses;
+    const { echo, narrow } = endpoints.addresses;
     let probe: Neighbours | undefined;
     try {
       probe = await Neighbours.start(tunnel, echo, { connections: 0, dialers: 1, dialPause: "1s" });
       const sizes = [`--bytes=${streamCount * streamBytes}`, `--connections=${streamCount}`, "--timeout=20m"];
-      const running = runClient<TransferResult>(tunnel, "transfer", [`--target=${transfer}`, ...sizes]);
+      const running = runClient<TransferResult>(tunnel, "transfer", [`--target=${narrow}`, ...sizes]);
       let ended = false;
       running.finally(() => (ended = true)).catch(() => {});
       const dialMillis: number[] = [];

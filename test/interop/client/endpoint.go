@@ -33,7 +33,7 @@ func endpointCommand(flags *flag.FlagSet) func() (any, error) {
 		addresses := map[string]string{}
 		for name, serve := range map[string]func(net.Conn) error{
 			"echo": serveEcho, "transfer": serveTransfer, "banner": serveBanner,
-			"closing": serveClosing, "discard": waitForEnd, "source": serveSource, "deaf": served.serveDeaf, "reset": serveReset,
+			"closing": serveClosing, "narrow": serveNarrow, "discard": waitForEnd, "source": serveSource, "deaf": served.serveDeaf, "reset": serveReset,
 		} {
 			listener, err := net.Listen("tcp", net.JoinHostPort(*host, "0"))
 			if err != nil {

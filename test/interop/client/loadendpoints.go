@@ -8,6 +8,15 @@ import (
 // smallBuffer lets a connection that nobody reads be full soon.
 const smallBuffer = 64 * 1024
 
+// serveNarrow is serveTransfer for thousands of connections: with buffers of megabytes each they would use up what the
+// kernel has for all of TCP, and then every connection of the machine crawls.
+func serveNarrow(conn net.Conn) error {
+	if err := conn.(*net.TCPConn).SetWriteBuffer(smallBuffer); err != nil {
+		return err
+	}
+	return serveTransfer(conn)
+}
+
 // serveSource sends without end.
 func serveSource(conn net.Conn) error {
 	if err := conn.(*net.TCPConn).SetWriteBuffer(smallBuffer); err != nil {

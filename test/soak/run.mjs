@@ -18,8 +18,8 @@ try {
 if (!short) process.env.HAWSER_SOAK = "1";
 
 // Elsewhere, but for test/netns, which enters a network of its own. In their short form they run with their folder.
-const elsewhere = ["test/interop/kubernetes-leases.test.ts"];
-const projects = ["soak", ...(short ? [] : ["interop"])].flatMap((name) => ["--project", name]);
+const elsewhere = ["test/interop/kubernetes-leases.test.ts", "test/faults/"];
+const projects = ["soak", ...(short ? [] : ["interop", "faults"])].flatMap((name) => ["--project", name]);
 // A name given on the command line may be that of a file in one folder only.
 const reporters = short ? [] : ["--reporter=default", "--reporter=./test/soak/page-reporter.ts", "--passWithNoTests"];
 const { filter, options } = parseCLI(["vitest", "run", ...projects, "--no-file-parallelism", ...reporters, ...given]);

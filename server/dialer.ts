@@ -1,7 +1,7 @@
 import type { Duplex } from "node:stream";
 import type { Clock } from "../shared/clock.ts";
 import type { DialRequest } from "../shared/dial.ts";
-import { type ErrorCode, ProxyError } from "../shared/errors.ts";
+import { ProxyError } from "../shared/errors.ts";
 import type { Log } from "../shared/log.ts";
 import type { ByteBudget } from "../shared/stream/byte-budget.ts";
 import { splice } from "../shared/stream/splice.ts";
@@ -42,8 +42,6 @@ export interface FrontendIdentity {
 const holdEndpointMs = 50;
 /** A frontend's FIN travels on as a full close where the wire has no half-close: after the endpoint was silent for this long. */
 const frontendFinGraceMs = 1_000;
-/** Another agent may be able where the first was lost, or has all that it may have. */
-const triesAnother: ReadonlySet<ErrorCode> = new Set(["agent_lost", "over_limit"]);
 
 /**
  * Carries out one dial from request to spliced connection: choose an agent, dial, keep the deadline, try once more on
@@ -158,7 +156,7 @@ export class Dialer {
         return { link, agentEnd: await link.dial({ id, target, remainingMs }, { signal }) };
       } catch (error) {
         failure = ProxyError.from(error);
-        if (!triesAnother.has(failure.code) || signal.aborted) throw failure;
+        if (!anotherMayDo(failure) || signal.aborted) throw failure;
       }
     }
     throw failure ?? new ProxyError("no_agent", "No agent available");
@@ -237,4 +235,9 @@ export class Dialer {
     else if (request.signal.aborted) metrics.dialFailed("frontend_close");
     else if (timedOut) metrics.dialFailed("backend_dial_timeout");
   }
+}
+
+/** Where the first agent was lost, or has all the connections that it may have. What an agent says itself is the answer. */
+function anotherMayDo({ code, reportedBy }: ProxyError): boolean {
+  return code === "agent_lost" || (code === "over_limit" && reportedBy === "server");
 }

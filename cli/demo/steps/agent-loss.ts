@@ -79,7 +79,7 @@ export async function agentLoss(stage: Stage): Promise<void> {
       views.set(view, seenBy.add(protocolNames[broken[index]?.protocol ?? "grpc"]));
     }
     return {
-      result: "its downloads broke off; the client saw",
+      result: "its downloads broke off; they saw",
       figure: `after ${durationText(Math.max(...ends.map(({ at }) => at)) - killedAt)}`,
       detail: [...views].map(([view, seenBy]) => `${view}, by ${[...seenBy].sort().join(" and ")}`).join("; "),
     };

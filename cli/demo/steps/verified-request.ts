@@ -21,7 +21,7 @@ export async function verifiedRequest(stage: Stage): Promise<void> {
       expectEqual("status", answer.status, 200);
       expectEqual("certificate", answer.fingerprint, tunnel.certificates.kubeletFingerprint);
       expectEqual("body", await text(answer.body), greeting);
-      return { result: "200, and the certificate is the kubelet's own" };
+      return { result: "200, with the kubelet's own certificate" };
     });
   }
   const step = { label: "with the wrong CA", expected: "a client that refuses the certificate" };

@@ -10,7 +10,7 @@ import { Tunnel } from "../support/tunnel.ts";
 import { until } from "../support/until.ts";
 import { SplitNetwork } from "./split-network.ts";
 
-/** More than any window on the way, so that whoever sends has waited for acknowledgements. */
+/** Twice the window of a stream, so that whoever sends has waited for the other end. */
 const bulkUnderWayBytes = 2 * 1024 * 1024;
 const bulkWithinMs = 60_000;
 /** That what was sent is acknowledged, on a network that works. */

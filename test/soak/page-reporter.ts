@@ -40,7 +40,7 @@ const nameOf = (module: TestModule) => relative(repositoryRoot, module.moduleId)
 function sectionsOfPage(): [string, string][] {
   if (!existsSync(path)) return [];
   const [, ...sections] = readFileSync(path, "utf8").split(/^(?=## )/m);
-  return sections.map((text) => [/^## (.*)$/m.exec(text)?.[1] ?? "", text]);
+  return sections.map((text) => [/^## (.*)$/m.exec(text)?.[1] ?? "", `${text.trimEnd()}\n`]);
 }
 
 function section(module: TestModule): string {

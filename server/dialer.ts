@@ -19,7 +19,7 @@ export interface DialerDeps {
 }
 
 export interface DialerOptions {
-  readonly limits: Pick<ServerLimits, "frontendConnectionsMax" | "pendingDialsMax">;
+  readonly limits: Omit<ServerLimits, "agentLinksMax" | "agentConnectionsMax" | "heldBytesMax">;
   /** From the request to the agent's answer, attempts on other agents included. */
   readonly dialTimeoutMs: number;
   readonly halfCloseTimeoutMs: number;
@@ -213,6 +213,8 @@ export class Dialer {
       {
         half: "server",
         halfCloseTimeoutMs: this.#options.halfCloseTimeoutMs,
+        idleTimeoutMs: this.#options.limits.connectionIdleMs,
+        lifetimeMs: this.#options.limits.connectionLifetimeMs,
         frontendFinGraceMs,
         holdEndpointMs,
         bytes: metrics.bytes,

@@ -225,6 +225,20 @@ export const serverFlags = {
     status: works,
   },
   "half-close-timeout": halfCloseTimeoutFlag,
+  "connection-idle-timeout": {
+    type: "duration",
+    default: "0s",
+    group: limits,
+    help: "How long a connection may be without a byte either way before it ends; 0 means for ever.",
+    status: works,
+  },
+  "connection-max-lifetime": {
+    type: "duration",
+    default: "0s",
+    group: limits,
+    help: "How old a connection may get before it ends, busy or not; 0 means as old as it likes.",
+    status: works,
+  },
   "max-frontend-connections": {
     type: "int",
     default: "20000",

@@ -25,6 +25,7 @@ export const errorTraits = {
   protocol: { http: 502, grpc: GrpcCode.INVALID_ARGUMENT, level: "warn", retryable: false },
   stalled: { http: 502, grpc: GrpcCode.ABORTED, level: "warn", retryable: false },
   idle: { http: 502, grpc: GrpcCode.ABORTED, level: "info", retryable: false },
+  expired: { http: 502, grpc: GrpcCode.ABORTED, level: "info", retryable: false },
   cancelled: { http: 502, grpc: GrpcCode.CANCELLED, level: "debug", retryable: false },
   shutdown: { http: 502, grpc: GrpcCode.UNAVAILABLE, level: "info", retryable: true },
   internal: { http: 502, grpc: GrpcCode.INTERNAL, level: "error", retryable: false },

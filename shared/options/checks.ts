@@ -46,6 +46,12 @@ export function requirePositive(flag: string, nanoseconds: bigint): void {
   throw new UsageError(`--${flag} must be greater than 0, got ${formatGoDuration(nanoseconds)}`);
 }
 
+/** Throws UsageError for a duration below 0, which stands for none. */
+export function requireNotNegative(flag: string, nanoseconds: bigint): void {
+  if (nanoseconds >= 0n) return;
+  throw new UsageError(`--${flag} must be 0 or greater, got ${formatGoDuration(nanoseconds)}`);
+}
+
 const limitMax = 1_000_000;
 
 /** Throws UsageError for a limit that leaves room for nothing, or for more than HTTP/2 can count on one connection. */

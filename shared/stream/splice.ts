@@ -37,6 +37,9 @@ export interface SpliceOptions {
   readonly half: "server" | "agent";
   /** After one FIN: how long the other direction may go without a byte. */
   readonly halfCloseTimeoutMs: number;
+  /** How long it may go without a byte either way, and how long in all, before it is reset. 0, the default, is for ever. */
+  readonly idleTimeoutMs?: number;
+  readonly lifetimeMs?: number;
   /**
    * When the frontend half-closes and the other end knows only a full close: how long the endpoint has to be silent before
    * that full close is sent, so that an answer in flight is not lost.
@@ -149,6 +152,9 @@ class Splice implements BudgetedConnection {
     this.#watch(this.#frontend, this.#endpoint);
     this.#watch(this.#endpoint, this.#frontend);
     this.#pump(this.#frontend, this.#endpoint);
+    const { idleTimeoutMs, lifetimeMs } = this.#options;
+    if (idleTimeoutMs) this.#limitSilence(idleTimeoutMs, () => this.reset("idle"));
+    if (lifetimeMs) this.#after(lifetimeMs, () => this.reset("expired"));
     if (this.#options.holdEndpointMs) {
       this.#holdingEndpoint = true;
       this.#after(this.#options.holdEndpointMs, () => this.#releaseEndpoint());

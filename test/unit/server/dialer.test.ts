@@ -26,7 +26,11 @@ function dialed(...agentIds: readonly string[]) {
   const budget = new ByteBudget({ clock, log: silentLog }, { maxBytes: 1, onReset() {} });
   const dialer = new Dialer(
     { registry, clock, log: silentLog, metrics, budget },
-    { dialTimeoutMs, halfCloseTimeoutMs: 60_000, limits: { frontendConnectionsMax: 3, pendingDialsMax: 2 } },
+    {
+      dialTimeoutMs,
+      halfCloseTimeoutMs: 60_000,
+      limits: { frontendConnectionsMax: 3, pendingDialsMax: 2, connectionIdleMs: 0, connectionLifetimeMs: 0 },
+    },
   );
   const request = new FakeDialRequest();
   const page = async () => new MetricsPage(await expose(metrics.registry));

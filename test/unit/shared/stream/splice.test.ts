@@ -93,6 +93,50 @@ describe("both ends know half-closes", () => {
     expect(await done).toMatchObject({ by: "agent", code: "idle" });
   });
 
+  describe("with limits of its own (R-3.6)", () => {
+    it("ends a connection that moved no byte either way, and none that moved one", async () => {
+      const { client, target, clock, done, seen } = spliced({ idleTimeoutMs: 5_000 });
+      receive(client);
+      receive(target);
+      for (const sender of [client, target]) {
+        clock.advance(4_999);
+        sender.write("alive");
+        await turn();
+      }
+      clock.advance(4_999);
+      await turn();
+      expect(seen.report).toBeUndefined();
+      clock.advance(1);
+      expect(await done).toEqual({ by: "server", code: "idle", bytesToEndpoint: 5, bytesToFrontend: 5 });
+      expect(clock.pending).toBe(0);
+    });
+
+    it("ends a connection at its age, however busy it is", async () => {
+      const { client, target, clock, done, seen } = spliced({ idleTimeoutMs: 5_000, lifetimeMs: 6_000 });
+      receive(client);
+      receive(target);
+      for (let second = 1; second < 6; second++) {
+        clock.advance(1_000);
+        client.write("busy");
+        await turn();
+      }
+      expect(seen.report).toBeUndefined();
+      clock.advance(1_000);
+      expect(await done).toMatchObject({ by: "server", code: "expired" });
+      expect(clock.pending).toBe(0);
+    });
+
+    it("has none by default", async () => {
+      const { client, target, clock, done } = spliced();
+      receive(client);
+      receive(target);
+      expect(clock.pending).toBe(0);
+      client.end();
+      target.end();
+      expect(await done).toMatchObject({ code: "ok" });
+    });
+  });
+
   it("notices a FIN that came before it began", async () => {
     const [client, frontend] = memoryPair();
     const [target, endpoint] = memoryPair();

@@ -26,10 +26,8 @@ beforeAll(async () => {
 });
 afterAll(() => endpoints.stop());
 
-for (const [windows, delayMs] of [
-  ["smallest", 0],
-  ["16 MiB", 15],
-] as const) {
+const cases = [["smallest", 0], ...inSoak([], [["those of 10 ms", 5]] as const), ["16 MiB", 15]] as const;
+for (const [windows, delayMs] of cases) {
   for (const protocol of inSoak(["connect"] as const, ["grpc", "connect"] as const)) {
     const title = `${protocol} frontend, ${connections} downloads and ${connections} uploads at once, ${windows} windows: never a second without bytes`;
     measured(title, inSoak(90_000, 300_000), async (report) => {

@@ -36,37 +36,41 @@ for (const { server, agent, pingEveryMs, pings } of [
 ]) {
   for (const traffic of ["idle", "with an echo after each ping"] as const) {
     const timeoutMs = 2 * pings * pingEveryMs + 60_000;
-    rounds(`${server} server, ${agent} agent, ${traffic}`, { times: inSoak(2, 1), timeoutMs }, async (report) => {
-      const tunnel = await start(server, agent);
-      const echo = await echoEndpoint();
-      try {
-        const seen = new Seen(tunnel);
-        const { duplex, close } = await openConnection(tunnel, echo.address);
-        const linkedAt = performance.now();
-        for (let count = 1; count <= pings; count++) {
-          await seen.pingNumber(count, 2 * pingEveryMs);
-          if (traffic === "idle") continue;
-          duplex.write("hello");
-          expect(String(await readBytes(duplex, 5))).toBe("hello");
+    rounds(
+      `R-2.2: ${server} server, ${agent} agent, ${traffic}`,
+      { times: inSoak(2, 1), timeoutMs },
+      async (report) => {
+        const tunnel = await start(server, agent);
+        const echo = await echoEndpoint();
+        try {
+          const seen = new Seen(tunnel);
+          const { duplex, close } = await openConnection(tunnel, echo.address);
+          const linkedAt = performance.now();
+          for (let count = 1; count <= pings; count++) {
+            await seen.pingNumber(count, 2 * pingEveryMs);
+            if (traffic === "idle") continue;
+            duplex.write("hello");
+            expect(String(await readBytes(duplex, 5))).toBe("hello");
+          }
+          report("minutes", (performance.now() - linkedAt) / 60_000);
+          report("pings", seen.pings);
+          const gapsMs = seen.pingsAt.map((at, index) => at - (seen.pingsAt[index - 1] ?? linkedAt));
+          report("shortest time between two, s", Math.min(...gapsMs) / 1_000);
+          report("links made", seen.links);
+          report("links ended", seen.ends);
+          report("complaints of the reference", seen.complaints.length);
+          expect(seen).toMatchObject({ links: 1, ends: 0, complaints: [] });
+          if (agent === "hawser") expect(Math.min(...gapsMs)).toBeGreaterThanOrEqual(agentsPingGapMinMs);
+          // The connection that was opened first still carries bytes.
+          duplex.write("bye");
+          expect(String(await readBytes(duplex, 3))).toBe("bye");
+          await close();
+        } finally {
+          await tunnel.stop();
+          await echo.close();
         }
-        report("minutes", (performance.now() - linkedAt) / 60_000);
-        report("pings", seen.pings);
-        const gapsMs = seen.pingsAt.map((at, index) => at - (seen.pingsAt[index - 1] ?? linkedAt));
-        report("shortest time between two, s", Math.min(...gapsMs) / 1_000);
-        report("links made", seen.links);
-        report("links ended", seen.ends);
-        report("complaints of the reference", seen.complaints.length);
-        expect(seen).toMatchObject({ links: 1, ends: 0, complaints: [] });
-        if (agent === "hawser") expect(Math.min(...gapsMs)).toBeGreaterThanOrEqual(agentsPingGapMinMs);
-        // The connection that was opened first still carries bytes.
-        duplex.write("bye");
-        expect(String(await readBytes(duplex, 3))).toBe("bye");
-        await close();
-      } finally {
-        await tunnel.stop();
-        await echo.close();
-      }
-    });
+      },
+    );
   }
 }
 

@@ -1,9 +1,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { afterEach, expect, test } from "vitest";
+import type { Clock } from "../../../shared/clock.ts";
 import { GrpcServer } from "../../../shared/grpc/server.ts";
 import { GrpcCode, GrpcError } from "../../../shared/grpc/status.ts";
 import type { GrpcServerCall, GrpcServerSession } from "../../../shared/grpc/stream.ts";
+import { FakeClock } from "../../support/fake-clock.ts";
+import { until } from "../../support/until.ts";
 import { connectTcp, deps, listenTcp } from "./hawser-peer.ts";
 import { deferred } from "./peers.ts";
 
@@ -14,14 +17,22 @@ afterEach(async () => {
   for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
 });
 
-async function serve(options: { readonly keepalive?: { intervalMs: number; timeoutMs: number } } = {}) {
+interface Serving {
+  readonly keepalive?: { readonly intervalMs: number; readonly timeoutMs: number };
+  readonly clock?: Clock;
+}
+
+async function serve({ keepalive, clock = deps.clock }: Serving = {}) {
   const call = deferred<GrpcServerCall>();
   const session = deferred<GrpcServerSession>();
-  const server = new GrpcServer(deps, {
-    handlers: new Map([["/Hold", (opened: GrpcServerCall) => call.resolve(opened)]]),
-    role: "frontends",
-    ...options,
-  });
+  const server = new GrpcServer(
+    { ...deps, clock },
+    {
+      handlers: new Map([["/Hold", (opened: GrpcServerCall) => call.resolve(opened)]]),
+      role: "frontends",
+      ...(keepalive && { keepalive }),
+    },
+  );
   const listening = await listenTcp((socket) => session.resolve(server.accept(socket)));
   cleanUps.push(() => listening.close());
   cleanUps.push(() => server.abort("the test is over"));
@@ -54,11 +65,16 @@ test("a client process that is killed", async () => {
   expect(listening.sockets.size).toBe(0);
 });
 
+// Here the clock stands still while a process is waited for, which may begin, or answer, late on a busy machine.
+const keepalive = { intervalMs: 20, timeoutMs: 200 };
+
 test("a client process that stands still is given up by keepalive", async () => {
-  const { server, listening, call, session } = await serve({ keepalive: { intervalMs: 100, timeoutMs: 300 } });
+  const clock = new FakeClock();
+  const { server, listening, call, session } = await serve({ keepalive, clock });
   const child = await clientProcess(listening.port);
   const opened = await call;
   child.kill("SIGSTOP");
+  clock.advance(2 * keepalive.timeoutMs);
   expect(await opened.closed).toMatchObject({ code: GrpcCode.UNAVAILABLE, message: expect.stringMatching(/silent/) });
   await (await session).closed;
   expect(server.sessions.size).toBe(0);
@@ -66,13 +82,17 @@ test("a client process that stands still is given up by keepalive", async () => 
 });
 
 test("keepalive leaves a quiet peer that answers alone", async () => {
-  const { listening, call, session } = await serve({ keepalive: { intervalMs: 20, timeoutMs: 200 } });
+  const clock = new FakeClock();
+  const { listening, call, session } = await serve({ keepalive, clock });
   await clientProcess(listening.port);
   const opened = await call;
   const { socket } = await session;
-  // Each answered PING is 17 bytes; some 20 of them are more than the timeout.
-  const before = socket.bytesRead;
-  while (socket.bytesRead < before + 20 * 17) await new Promise((resolve) => setImmediate(resolve));
+  const answeredPingBytes = 17;
+  for (let elapsedMs = 0; elapsedMs <= 2 * keepalive.timeoutMs; elapsedMs += 2 * keepalive.intervalMs) {
+    const wanted = socket.bytesRead + answeredPingBytes;
+    clock.advance(2 * keepalive.intervalMs);
+    await until("an answer to a PING", () => socket.bytesRead >= wanted, { withinMs: 10_000 });
+  }
   expect(opened.writable).toBe(true);
 });
 

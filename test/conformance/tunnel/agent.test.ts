@@ -102,7 +102,8 @@ test("R-5.1: a dial that fails is refused with code and text, and the lane is us
   dial(await refusingAddress());
   const text = expect.stringContaining(`connection refused (dial ${dialId})`);
   expect(await lane.next("refused")).toMatchObject({ turn, code: "refused", text });
-  dial("nowhere.invalid:1");
+  // Not a name at all, so that no resolver is asked for it.
+  dial("no..such:1");
   expect(await lane.next("refused")).toMatchObject({ turn, code: "dns" });
   dial("not an address");
   expect(await lane.next("refused")).toMatchObject({ turn });

@@ -8,12 +8,15 @@ import { within } from "../support/within.ts";
 import { CutScene, closed } from "./cut-scene.ts";
 import type { Cut } from "./split-network.ts";
 
-/** From the cut to the moment when a half has given its peer up: what is promised to operators. */
+/** From the cut to the moment when a half has given its peer up, by its own log: what is promised to operators. */
 const serverNoticesWithinMs = 15_000;
 /** Over lanes both halves ping alike; on the reference's wire an agent may not, since a reference server forbids it. */
 const agentNoticesWithinMs = { lanes: 15_000, packets: 45_000 };
-/** What follows from the notice: readiness, metrics, the ends of connections. */
-const soonMs = 2_000;
+/**
+ * What follows from the notice: readiness, metrics, the ends of connections. Without it they would last for minutes. The one second that
+ * is promised for the ends is held where no bulk of other rounds runs beside (`lost-agents.test.ts`).
+ */
+const soonMs = 10_000;
 /** An attempt to connect takes 20 s until it is given up, and the one after it gets through. */
 const relinksWithinMs = 30_000;
 /** A reference server asks the link that it lost until TCP tells it of the loss, by its keepalive every 15 s. */
@@ -62,11 +65,11 @@ async function cutAndHeal(scene: CutScene, one: Case, report: Report): Promise<v
   if (busy) connections.push(await scene.openBusy());
   else await scene.idle();
 
-  const cutAt = performance.now();
   await scene.network.cut(cut);
-  const noticed = async (half: string, limitMs: number, notice: Promise<void>) => {
-    await notice;
-    const tookMs = performance.now() - cutAt;
+  // From when the wire loses packets for sure: on a busy machine iptables alone may take a second.
+  const cutAt = Date.now();
+  const noticed = async (half: string, limitMs: number, notice: Promise<number>) => {
+    const tookMs = (await notice) - cutAt;
     report(`${half} notices, s`, tookMs / 1_000);
     expect(tookMs).toBeLessThanOrEqual(limitMs);
   };

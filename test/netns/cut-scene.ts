@@ -127,13 +127,18 @@ export class CutScene {
     });
   }
 
-  /** Resolves when the process has logged a line with this text for the `count`th time, as far as its newest lines tell. */
-  async logged(child: ProxyProcess, text: string, count: number, withinMs: number): Promise<void> {
-    await until(`${child.name}: ${text}`, () => child.stderr.filter((line) => line.includes(text)).length >= count, {
+  /**
+   * Resolves when the process has logged a line with this text for the `count`th time, as far as its newest lines tell, to the time that
+   * stands in it: the process's own, however late this one reads it.
+   */
+  async logged(child: ProxyProcess, text: string, count: number, withinMs: number): Promise<number> {
+    const lines = () => child.stderr.filter((line) => line.includes(text));
+    const line = await until(`${child.name}: ${text}`, () => lines()[count - 1], {
       withinMs,
       signal: child.gone,
       describe: () => child.describe(),
     });
+    return timeOf(line);
   }
 
   async stop(): Promise<void> {
@@ -147,6 +152,11 @@ export class CutScene {
     this.#endpoints.push(endpoint);
     return endpoint;
   }
+}
+
+/** When its process says that it logged this line, in milliseconds on the clock of this machine. NaN for a reference's, whose lines bear no date. */
+function timeOf(line: string): number {
+  return Date.parse(/\d{4}-\d{2}-\d{2}T[\d:.]+Z/.exec(line)?.[0] ?? "");
 }
 
 /** What the kernel has yet to send, and to send again, over all TCP connections in the namespace of this process. */

@@ -1,7 +1,7 @@
 import type { FrontendAddress } from "../client/frontend-address.ts";
 import type { DemoCertificates } from "./certificates.ts";
 import { Child } from "./child.ts";
-import { freePort } from "./free-port.ts";
+import { FreePorts } from "./free-ports.ts";
 import { Half } from "./half.ts";
 import type { Programs } from "./programs.ts";
 
@@ -15,6 +15,7 @@ export class Tunnel {
   readonly certificates: DemoCertificates;
   readonly #programs: Programs;
   readonly #folder: string;
+  readonly #ports = new FreePorts();
   readonly #children = new Set<Child>();
   readonly #agents = new Map<AgentId, Half>();
   #server: Half | undefined;
@@ -62,8 +63,8 @@ export class Tunnel {
   async startServer(over: "uds" | "tcp", { signal }: { readonly signal: AbortSignal }): Promise<Half> {
     const { path } = this.certificates;
     const frontend = await this.#chooseFrontend(over);
-    const healthPort = await freePort();
-    this.#agentPort = await freePort();
+    const healthPort = await this.#ports.next();
+    this.#agentPort = await this.#ports.next();
     const args = [
       "--mode=auto",
       ...this.#frontendFlags(frontend),
@@ -75,7 +76,7 @@ export class Tunnel {
       `--health-bind-address=${host}`,
       `--health-port=${healthPort}`,
       `--admin-bind-address=${host}`,
-      `--admin-port=${await freePort()}`,
+      `--admin-port=${await this.#ports.next()}`,
       "--log-format=text",
     ];
     const server = new Half("server", { name: "proxy server", script: this.#programs.server, args, healthPort });
@@ -90,7 +91,7 @@ export class Tunnel {
   async startAgent(id: AgentId, { signal }: { readonly signal: AbortSignal }): Promise<Half> {
     const { path } = this.certificates;
     const name = `agent-${id}`;
-    const healthPort = await freePort();
+    const healthPort = await this.#ports.next();
     const args = [
       `--agent-id=${name}`,
       `--proxy-server-host=${host}`,
@@ -101,7 +102,7 @@ export class Tunnel {
       `--health-server-host=${host}`,
       `--health-server-port=${healthPort}`,
       `--admin-bind-address=${host}`,
-      `--admin-server-port=${await freePort()}`,
+      `--admin-server-port=${await this.#ports.next()}`,
       "--log-format=text",
     ];
     const agent = new Half("agent", { name, script: this.#programs.agent, args, healthPort });
@@ -144,7 +145,7 @@ export class Tunnel {
     if (over === "uds") return { kind: "uds", path: `${this.#folder}/proxy.sock` };
     const { read } = this.certificates;
     const tls = { ca: read("frontend-ca.crt"), cert: read("client.crt"), key: read("client.key") };
-    return { kind: "tcp", host, port: await freePort(), tls };
+    return { kind: "tcp", host, port: await this.#ports.next(), tls };
   }
 
   #frontendFlags(frontend: FrontendAddress): readonly string[] {

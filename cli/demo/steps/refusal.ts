@@ -1,11 +1,11 @@
-import { freePort } from "../free-port.ts";
+import { FreePorts } from "../free-ports.ts";
 import { dial, protocolNames, protocols, type Stage } from "../stage.ts";
 import { Mismatch } from "../story.ts";
 
 /** Asks for a port at which nobody listens: the client gets the reason in words, at once. */
 export async function refusal(stage: Stage): Promise<void> {
   stage.story.chapter("An endpoint that refuses");
-  const target = `127.0.0.1:${await freePort()}`;
+  const target = `127.0.0.1:${await new FreePorts().next()}`;
   for (const protocol of protocols) {
     const step = { label: `by ${protocolNames[protocol]}`, expected: "a refusal that says: connection refused" };
     await stage.story.tell(step, async (signal) => {

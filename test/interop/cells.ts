@@ -24,8 +24,7 @@ export interface Cell extends Pairing {
   readonly sizes: Sizes;
 }
 
-const full: Sizes = { transferBytes: 1024 ** 3, heldConnections: 1_000, dials: 10_000, banners: 300 };
-const medium: Sizes = { transferBytes: 256 * 1024 ** 2, heldConnections: 1_000, dials: 3_000, banners: 300 };
+const full: Sizes = { transferBytes: 256 * 1024 ** 2, heldConnections: 1_000, dials: 3_000, banners: 300 };
 const small: Sizes = { transferBytes: 64 * 1024 ** 2, heldConnections: 200, dials: 1_500, banners: 100 };
 
 const hawser = { server: "hawser", agent: "hawser" } as const;
@@ -41,8 +40,8 @@ const apiserverFrontends = [grpcUds, connectUds, connectTcp];
 export const hawserCells: readonly Cell[] = [
   { ...hawser, frontend: grpcUds, sizes: full },
   { ...hawser, frontend: connectUds, sizes: full },
-  { ...hawser, frontend: grpcTcp, sizes: medium },
-  { ...hawser, frontend: connectTcp, sizes: medium },
+  { ...hawser, frontend: grpcTcp, sizes: small },
+  { ...hawser, frontend: connectTcp, sizes: small },
 ];
 
 /** Either half of a running installation may be replaced first. */

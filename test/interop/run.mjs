@@ -23,7 +23,6 @@ const order = [
   "curl",
   "apiserver",
   "reusable",
-  "kubernetes",
   "kubernetes-tokens",
   "kubernetes-leases",
   "hawser",

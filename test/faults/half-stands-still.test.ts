@@ -5,6 +5,7 @@ import { readAll, readBytes } from "../support/frontend-client.ts";
 import type { ProxyProcess } from "../support/processes.ts";
 import type { Scene } from "../support/scene.ts";
 import { inSoak } from "../support/soak.ts";
+import { timeOf } from "../support/standstill.ts";
 import { until } from "../support/until.ts";
 import { within } from "../support/within.ts";
 import { links, onScene, protocols } from "./fault-scene.ts";
@@ -13,6 +14,9 @@ import { links, onScene, protocols } from "./fault-scene.ts";
 const dialWithinMs = 9_000;
 /** The same for a dial that has nobody to wait for. */
 const freshDialWithinMs = 2_000;
+/** Of a lost agent's connections, and far longer, for one that is left to time out. */
+const lostWithinMs = 1_000;
+const lostAtAllWithinMs = 20_000;
 /** Silence after which a peer is given up, the ping before it, and time for a busy machine. */
 const givenUpWithinMs = 20_000;
 /** An agent on the reference's link, whose pings a server may punish, is as patient as that. */
@@ -55,7 +59,8 @@ test.concurrent.each(links)(
       await within(freshDialWithinMs, "a dial past the agent", echoes(scene, echo.address, "grpc"));
       expect(await other.metric("open_endpoint_connections")).toBe(11);
       await scene.tunnel.serverCounts(1);
-      await within(1_000, "the end of the lost agent's connections", lostEnds);
+      const allLost = within(lostAtAllWithinMs, "the end of the lost agent's connections", lostEnds);
+      expect(await timeOf(allLost)).toBeLessThan(lostWithinMs);
 
       still.kill("SIGCONT");
       await scene.tunnel.serverCounts(2);

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { readBytes } from "../support/frontend-client.ts";
 import type { Scene } from "../support/scene.ts";
+import { Standstill } from "../support/standstill.ts";
 import { type FrontendProtocol, openConnection } from "../support/transfers.ts";
 
 const connectionCount = 5;
@@ -11,6 +12,8 @@ export interface Neighbours {
   readonly echoesMs: readonly number[];
   /** From the request for a connection to its first echo. */
   readonly dialsMs: readonly number[];
+  /** How long at most this process stood still: what one of these may be too long by. */
+  readonly standstillMs: number;
 }
 
 /**
@@ -49,6 +52,7 @@ export async function beside(
       await close();
     }
   };
+  const standstill = new Standstill();
   const going = [...duplexes.map((duplex) => repeat(() => echo(duplex), echoesMs)), repeat(dial, dialsMs)];
   try {
     // A neighbour that breaks ends the test at once.
@@ -57,5 +61,5 @@ export async function beside(
     enough.abort();
   }
   await Promise.all(going);
-  return { echoesMs, dialsMs };
+  return { echoesMs, dialsMs, standstillMs: await standstill.end() };
 }

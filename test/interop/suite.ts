@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { type Endpoint, httpEndpoint, refusingAddress } from "../support/endpoints.ts";
 import type { ProxyProcess } from "../support/processes.ts";
+import { timeOf } from "../support/standstill.ts";
 import { Tunnel } from "../support/tunnel.ts";
 import { until } from "../support/until.ts";
 import { type Cell, isWanted, nameOf } from "./cells.ts";
@@ -216,15 +217,15 @@ function twoAgents(cell: Cell, endpoints: () => GoEndpoints): void {
       expect(lost).toBeGreaterThan(0);
       expect(lost).toBeLessThan(count);
 
-      const killedAt = performance.now();
       tunnel.killAgent(victim);
-      await until(`${lost} connections end`, () => held.endedCount >= lost, {
+      const ended = until(`${lost} connections end`, () => held.endedCount >= lost, {
         withinMs: 20_000,
         describe: () => `${held.endedCount} have ended\n${tunnel.describe()}`,
       });
-      const endedAfterMs = performance.now() - killedAt;
+      const endedAfterMs = await timeOf(ended);
       reportFigure(cell, "connections of a killed agent end after", `${endedAfterMs.toFixed(0)} ms`);
-      expect(endedAfterMs).toBeLessThan(1_000);
+      // What a reference server takes for it is its own.
+      if (cell.server === "hawser") expect(endedAfterMs).toBeLessThan(1_000);
       expect(await held.echo()).toEqual({ answered: count - lost, failed: 0, ended: lost });
 
       await tunnel.serverCounts(1);

@@ -5,6 +5,7 @@ import { bulkEndpoint, carryBulk } from "../../support/bulk.ts";
 import { type Endpoint, echoEndpoint } from "../../support/endpoints.ts";
 import type { ProxyProcess } from "../../support/processes.ts";
 import { Scene } from "../../support/scene.ts";
+import { timeOf } from "../../support/standstill.ts";
 import type { FrontendProtocol } from "../../support/transfers.ts";
 
 /** From SIGKILL to the last frontend that knows. */
@@ -46,17 +47,15 @@ async function killAndCount(
   lostCount: number,
 ): Promise<Set<Duplex>> {
   const lost = new Set<Duplex>();
-  let killedAt = 0;
-  const allLost = new Promise<number>((resolve) => {
+  const allLost = new Promise<void>((resolve) => {
     for (const connection of connections) {
       void ended(connection).then(() => {
-        if (lost.add(connection).size === lostCount) resolve(performance.now());
+        if (lost.add(connection).size === lostCount) resolve();
       });
     }
   });
-  killedAt = performance.now();
   scene.tunnel.killAgent(victim);
-  expect((await allLost) - killedAt).toBeLessThan(noticedWithinMs);
+  expect(await timeOf(allLost)).toBeLessThan(noticedWithinMs);
   return lost;
 }
 

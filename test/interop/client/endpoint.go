@@ -2,6 +2,7 @@ package client
 
 import (
 	"bufio"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"flag"
@@ -35,7 +36,11 @@ func endpointCommand(flags *flag.FlagSet) func() (any, error) {
 			"echo": serveEcho, "transfer": serveTransfer, "banner": serveBanner,
 			"closing": serveClosing, "narrow": serveNarrow, "discard": waitForEnd, "source": serveSource, "deaf": served.serveDeaf, "reset": serveReset,
 		} {
-			listener, err := net.Listen("tcp", net.JoinHostPort(*host, "0"))
+			listen := net.ListenConfig{}
+			if name == "deaf" || name == "narrow" {
+				listen.Control = shortSegments
+			}
+			listener, err := listen.Listen(context.Background(), "tcp", net.JoinHostPort(*host, "0"))
 			if err != nil {
 				return nil, err
 			}

@@ -68,7 +68,8 @@ export interface AgentStart {
   readonly startedAt?: "/healthz" | "/readyz";
 }
 
-const startWithinMs = 20_000;
+/** Many times what it takes: one that ends instead is noticed at once, and a machine may have little time for it. */
+const startWithinMs = 40_000;
 
 /** Where a half answers about itself. */
 interface StatusAddress {
@@ -100,7 +101,7 @@ export class ProxyProcess extends ManagedProcess {
     return (await this.metrics()).sum(this.#metricPrefix + name, labels) ?? 0;
   }
 
-  /** Resolves as soon as the path answers 200; rejects with the captured log after 20 s or when the process ends. */
+  /** Resolves as soon as the path answers 200; rejects with the captured log after 40 s or when the process ends. */
   async answersOk(path: string): Promise<void> {
     await until(`${this.name}: 200 on ${path}`, async () => (await this.get(path)).status === 200, this.withinStart());
   }

@@ -2,6 +2,7 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 
 const resolutionMs = 10;
+const triesMax = 3;
 
 /**
  * How long this process stood still: without a core on a busy machine, on a machine that stood still itself, or at work. What was measured
@@ -30,4 +31,19 @@ export async function timeOf(work: Promise<unknown>): Promise<number> {
   await work;
   const tookMs = performance.now() - startedAt;
   return tookMs - (await standstill.end());
+}
+
+/**
+ * The least of three times in milliseconds, or the first below the limit. For what takes as long as it takes at each try, where load only
+ * adds. Each that is over the limit is printed.
+ */
+export async function leastOf(limitMs: number, what: string, measure: () => Promise<number>): Promise<number> {
+  let leastMs = Number.POSITIVE_INFINITY;
+  for (let tries = 0; tries < triesMax && leastMs >= limitMs; tries++) {
+    const tookMs = await measure();
+    if (tookMs >= limitMs)
+      process.stdout.write(`${what}: ${tookMs.toFixed(0)} ms at try ${tries + 1} of ${triesMax}\n`);
+    leastMs = Math.min(leastMs, tookMs);
+  }
+  return leastMs;
 }

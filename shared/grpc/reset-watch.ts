@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
-import { constants } from "node:os";
 import type { Clock } from "../clock.ts";
+import { isDropped } from "../stream/probe-peer.ts";
 
 /** Two looks within the second in which the frontends of a dead agent are to know of it. */
 const lookEveryMs = 400;
@@ -33,10 +33,4 @@ export class ResetWatch {
       else this.#lookLater();
     });
   }
-}
-
-/** A socket that is dropped has no peer any more. Asked of Node's handle, since `remoteAddress` keeps its first answer. */
-function isDropped(socket: Socket): boolean {
-  const { _handle: handle } = socket as { _handle?: { getpeername?(address: object): number } | null };
-  return handle?.getpeername?.({}) === -constants.errno.ENOTCONN;
 }

@@ -35,6 +35,8 @@ export interface BudgetedConnection {
   /** Those and what its streams hold. */
   readonly heldBytes: number;
   readonly flows: readonly Flow[];
+  /** Ends it if its frontend turns out to have gone. */
+  probeFrontend(): void;
   /** Ends it, both ways, at once. */
   reset(code: ErrorCode): void;
 }
@@ -68,7 +70,7 @@ interface Entry {
  * Bounds what this process holds for connections: bytes in queues, in buffers and in streams that nobody reads. HTTP/2's window
  * bounds each one; this bounds them all together. Past the budget the connection that holds the most among those whose reader has
  * stopped is reset, and the next, until enough is free; then messages that do not come to their end. A connection whose reader
- * takes anything is never touched.
+ * takes anything is never touched. Whose reader has stopped is also asked, with each look, whether its client is still there.
  */
 export class ByteBudget implements CallWatch, HeldFigures {
   readonly #clock: Clock;
@@ -140,6 +142,7 @@ export class ByteBudget implements CallWatch, HeldFigures {
   #check(): void {
     const startedAt = this.#clock.now();
     this.#look();
+    this.#probeStalled();
     let heldBytes = 0;
     for (const connection of this.#connections.keys()) heldBytes += connection.heldBytes;
     for (const call of this.#eachCall()) heldBytes += call.unfinishedBytes;
@@ -163,6 +166,13 @@ export class ByteBudget implements CallWatch, HeldFigures {
         if (!waiting || progress.takenBytes !== takenBytes) Object.assign(progress, { takenBytes, at: now });
         if (waiting) entry.waitingMs = Math.max(entry.waitingMs ?? 0, now - progress.at);
       }
+    }
+  }
+
+  /** What stands still is not read, so that nobody hears of the end of its client. */
+  #probeStalled(): void {
+    for (const [connection, { waitingMs = 0 }] of this.#connections) {
+      if (waitingMs >= stalledAfterMs) connection.probeFrontend();
     }
   }
 

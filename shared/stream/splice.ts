@@ -1,7 +1,9 @@
+import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Clock } from "../clock.ts";
 import { type ErrorCode, ProxyError } from "../errors.ts";
 import type { BudgetedConnection, Flow, Holding } from "./byte-budget.ts";
+import { probePeer } from "./probe-peer.ts";
 import { reset } from "./reset.ts";
 
 /** Who ended a connection. `agent` and `server` stand for the halves of Hawser themselves (lost, shut down, over a limit). */
@@ -142,6 +144,11 @@ class Splice implements BudgetedConnection {
 
   get flows(): readonly Flow[] {
     return [flowOf(this.#frontend, this.#endpoint), flowOf(this.#endpoint, this.#frontend)];
+  }
+
+  probeFrontend(): void {
+    const { duplex } = this.#frontend;
+    if (duplex instanceof Socket) probePeer(duplex);
   }
 
   start(): void {

@@ -1,23 +1,33 @@
+import { readFileSync } from "node:fs";
 import type { Duplex } from "node:stream";
 import { dialFrontend, type FrontendProtocol } from "../../cli/client/dial.ts";
+import type { FrontendAddress } from "../../cli/client/frontend-address.ts";
 import { systemClock } from "../../shared/clock.ts";
 import { silentLog } from "../../shared/log.ts";
 
 /**
- * A client process for tests to kill. Opens connections through the frontend at a Unix socket, its first argument; each further
+ * A client process for tests to kill. Opens connections through a frontend, its first argument, a `FrontendAddress` in JSON with files for PEM texts; each further
  * argument is `protocol,address,behaviour,count`. Writes `open` to standard output when all stand, and lives until it is killed.
  * `idle` connections say nothing after a first echo; `stalled` ones write without end, with a line for each step, and never read; `writing` ones do read;
  * `graded` ones write so many times 256 KiB each, from none up, and read.
  */
-const [path = "", ...plans] = process.argv.slice(2);
+const [address = "", ...plans] = process.argv.slice(2);
+const frontend = withTexts(JSON.parse(address) as FrontendAddress);
 const deps = { log: silentLog, clock: systemClock };
 const { signal } = new AbortController();
+
+function withTexts(address: FrontendAddress): FrontendAddress {
+  if (address.kind === "uds") return address;
+  const read = (file: string) => readFileSync(file, "utf8");
+  const { ca, cert, key } = address.tls;
+  return { ...address, tls: { ca: read(ca), cert: read(cert), key: read(key) } };
+}
 
 async function open(plan: string): Promise<void> {
   const [protocol, target = "", behaviour, count] = plan.split(",");
   const options = {
     protocol: protocol as FrontendProtocol,
-    frontend: { kind: "uds", path },
+    frontend,
     target,
     timeoutMs: 15_000,
   } as const;

@@ -15,6 +15,7 @@ class StuckConnection implements BudgetedConnection {
   takenBytes = 0;
   waiting = true;
   readonly resets: ErrorCode[] = [];
+  probeCount = 0;
   /** Given by the budget, called as a splice does when it ends. */
   forget = () => {};
 
@@ -31,6 +32,10 @@ class StuckConnection implements BudgetedConnection {
       { takenBytes: 0, waiting: false },
       { takenBytes: this.takenBytes, waiting: this.waiting },
     ];
+  }
+
+  probeFrontend(): void {
+    this.probeCount += 1;
   }
 
   reset(code: ErrorCode): void {
@@ -173,6 +178,17 @@ it("below the budget nothing is reset, whoever is stalled, and those are counted
   expect(budget.stalledCount).toBe(1);
   clock.advance(60_000);
   expect(first?.resets).toEqual([]);
+});
+
+it("R-3.4: whose reader has stopped is asked again and again whether its client is there, and nobody else is", () => {
+  const { clock, add } = budgeted(100);
+  const [stalled, moving, idle] = add(1, 1, 1);
+  if (idle !== undefined) idle.waiting = false;
+  for (let second = 0; second < 4; second++) {
+    if (moving !== undefined) moving.takenBytes += 1;
+    clock.advance(1_000);
+  }
+  expect([stalled, moving, idle].map((connection) => connection?.probeCount)).toEqual([4, 0, 0]);
 });
 
 it("all bytes are counted once, those of calls without a connection too", () => {

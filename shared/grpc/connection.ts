@@ -151,8 +151,11 @@ export class Connection {
     this.#onLost(this.#lost);
   }
 
+  /** Node sends no PING once GOAWAY was sent or came; SETTINGS without a change are answered too. */
   #ping(): void {
-    if (!this.#session.destroyed) this.#session.ping(() => {});
+    if (this.#session.destroyed) return;
+    if (this.#session.closed) this.#session.settings({});
+    else this.#session.ping(() => {});
   }
 
   #logError(error: Error & { code?: string; errno?: number }): void {

@@ -96,6 +96,23 @@ test("keepalive leaves a quiet peer that answers alone", async () => {
   expect(opened.writable).toBe(true);
 });
 
+test.each(["server", "client"])("keepalive of the %s leaves a quiet peer alone after GOAWAY too", async (pinging) => {
+  const keepalive = { intervalMs: 20, timeoutMs: 200 };
+  const { listening, call, session } = await serve(pinging === "server" ? { keepalive } : {});
+  const client = await connectTcp(listening.port, pinging === "client" ? { keepalive } : {});
+  cleanUps.push(() => client.abort("the test is over"));
+  const near = client.open("/Hold");
+  const far = await call;
+  const { socket } = await session;
+  const told = new Promise<void>((resolve) => client.onGoaway(resolve));
+  (await session).drain();
+  await told;
+  // What pings and what answers come with 9 bytes each; some 20 of them take more than the timeout.
+  const before = socket.bytesRead;
+  while (far.writable && socket.bytesRead < before + 20 * 9) await new Promise((resolve) => setImmediate(resolve));
+  expect([near.writable, far.writable]).toEqual([true, true]);
+});
+
 test.each([true, false])("a server whose socket is destroyed (elastic: %s)", async (elastic) => {
   const { listening, call, session } = await serve();
   const client = await connectTcp(listening.port, { elastic });

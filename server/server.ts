@@ -104,9 +104,7 @@ export class ProxyServer {
     // From now on agents should look for other servers only. An API that does not answer must not delay the rest.
     const leaseGone = this.#leases?.stop() ?? Promise.resolve();
     this.#dialer.drain();
-    this.#agents.drain();
-    await Promise.all(this.#frontends.map((frontend) => frontend.drain()));
-    await this.#agents.closeListener();
+    await Promise.all([this.#agents.drain(), ...this.#frontends.map((frontend) => frontend.drain())]);
     const graceMs = this.#options.gracefulShutdownTimeoutMs;
     if (graceMs > 0) await this.#within(graceMs, this.#dialer.idle(), hurry);
     const reason = new ProxyError("shutdown", "the proxy server is shutting down");

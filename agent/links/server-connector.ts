@@ -8,12 +8,11 @@ import { GrpcCode, GrpcError } from "../../shared/grpc/status.ts";
 import type { CallWatch, GrpcClientCall, GrpcClientSession } from "../../shared/grpc/stream.ts";
 import { openConnectTunnel } from "../../shared/http/connect-tunnel.ts";
 import type { HttpProxy } from "../../shared/http/proxy-environment.ts";
-import { agentMetadata, parseServerMetadata } from "../../shared/konnectivity/agent-headers.ts";
+import { agentMetadata, agentUserAgent, parseServerMetadata } from "../../shared/konnectivity/agent-headers.ts";
 import { readToken } from "../../shared/kubernetes/token-file.ts";
 import type { Log } from "../../shared/log.ts";
 import type { CaBundle, KeyPair } from "../../shared/tls/credentials.ts";
 import { linkMetadata, linkPath } from "../../shared/tunnel/headers.ts";
-import { version } from "../../shared/version.ts";
 import type { AgentMetrics } from "../metrics.ts";
 import type { LinkProtocol } from "../options.ts";
 import { KonnectivityLink } from "./konnectivity-link.ts";
@@ -32,7 +31,6 @@ const pingIntervalMs = 31_000;
 /** For a notice within 45 s: on a busy machine what had arrived before the silence is read for seconds into it. */
 const silenceMaxMs = 41_000;
 const tcpKeepAliveMs = 3_000;
-const userAgent = `hawser-agent/${version}`;
 /** Between two of Hawser's ends: what is dead is noticed within 15 s. */
 const tunnelKeepalive = { intervalMs: 4_000, timeoutMs: 12_000 };
 /** What stands on the way and mixes connections will not be gone at the next attempt. */
@@ -177,7 +175,7 @@ export class ServerConnector {
       socket: () => this.#socket(tcp, signal),
       tcp,
       authority,
-      userAgent,
+      userAgent: agentUserAgent,
       elastic: true,
       keepalive: { intervalMs: pingIntervalMs, timeoutMs: silenceMaxMs },
       connectTimeoutMs: Math.max(connectTimeoutMs - (clock.now() - startedAt), 1),
@@ -188,8 +186,13 @@ export class ServerConnector {
   async #tunnel(signal: AbortSignal): Promise<Socket | undefined> {
     const { host, port, proxy } = this.#options;
     if (proxy === undefined) return undefined;
-    const target = { host, port };
-    return await openConnectTunnel(this.#deps, { proxy, target, userAgent, timeoutMs: connectTimeoutMs, signal });
+    return await openConnectTunnel(this.#deps, {
+      proxy,
+      target: { host, port },
+      userAgent: agentUserAgent,
+      timeoutMs: connectTimeoutMs,
+      signal,
+    });
   }
 
   #socket(tcp: Socket, signal: AbortSignal): Socket {

@@ -50,6 +50,7 @@ export class AgentListener {
   /** The links with lanes of a session: usually one; more where a proxy on the way puts agents together. */
   readonly #tunnels = new WeakMap<GrpcServerSession, Set<TunnelLink>>();
   #listener: Listener | undefined;
+  #draining = false;
 
   constructor(deps: AgentListenerDeps, options: Options) {
     this.#deps = deps;
@@ -88,13 +89,11 @@ export class AgentListener {
     );
   }
 
-  /** Takes no new agents; links go on. */
-  async closeListener(): Promise<void> {
+  /** Takes no new agents, and asks those that it has, and that understand it, to link to other servers; links go on. */
+  async drain(): Promise<void> {
+    this.#draining = true;
+    // Before they are asked, so that none of them comes back here.
     await this.#listener?.close();
-  }
-
-  /** Asks agents to link to other servers, those that understand it; links go on. */
-  drain(): void {
     for (const link of this.#deps.registry.links) link.drain();
   }
 
@@ -166,6 +165,8 @@ export class AgentListener {
     try {
       claims = parseAgentMetadata(call.metadata);
       const agent = await this.#admission.admit(call, claims);
+      // One that was on its way when the others were asked to go.
+      if (this.#draining) throw new ProxyError("shutdown", "this proxy server is shutting down");
       const log = this.#deps.log.child({ agent: agent.id, peer: agent.peer });
       const link = openLink(call, agent, log);
       call.sendHeaders(serverMetadata({ serverId: this.#options.serverId, serverCount: this.#options.serverCount }));

@@ -3,6 +3,7 @@ import type { DialId } from "../../shared/dial.ts";
 import { ProxyError } from "../../shared/errors.ts";
 import { GrpcCode, type GrpcStatus } from "../../shared/grpc/status.ts";
 import type { GrpcServerCall } from "../../shared/grpc/stream.ts";
+import { isHawserAgent } from "../../shared/konnectivity/agent-headers.ts";
 import { classifyDialErrorText, cleanErrorText } from "../../shared/konnectivity/dial-error-text.ts";
 import type { Packet } from "../../shared/konnectivity/packet.ts";
 import { PacketDuplex } from "../../shared/konnectivity/packet-duplex.ts";
@@ -145,8 +146,10 @@ export class KonnectivityLink implements AgentLink {
     });
   }
 
-  /** The wire has no word for it: GOAWAY, the only one there is, makes a reference agent drop all its connections. */
-  drain(): void {}
+  /** The only word for it is GOAWAY, on which a reference agent drops all its connections: it is told last. */
+  drain(): void {
+    if (isHawserAgent(this.agent.userAgent)) this.#call.session.drain();
+  }
 
   close(reason: ProxyError): void {
     this.#end(reason, GrpcCode.OK);

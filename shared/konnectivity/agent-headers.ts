@@ -1,10 +1,19 @@
 import { type Metadata, metadataOf } from "../grpc/metadata.ts";
 import { identifiersMaxBytes, idMaxBytes } from "../options/checks.ts";
 import { goQuote } from "../options/value-error.ts";
+import { version } from "../version.ts";
 import { type AgentIdentifiers, HeaderError, parseAgentIdentifiers } from "./agent-identifiers.ts";
 import { cleanErrorText } from "./dial-error-text.ts";
 
 export { HeaderError } from "./agent-identifiers.ts";
+
+const agentProduct = "hawser-agent/";
+/** What our agent calls itself, whichever link it asks for. */
+export const agentUserAgent = `${agentProduct}${version}`;
+
+export function isHawserAgent(userAgent: string | undefined): boolean {
+  return userAgent?.startsWith(agentProduct) ?? false;
+}
 
 /**
  * Request headers of `/AgentService/Connect`. `identifiers` is sent as it stands, also if it is empty.

@@ -112,6 +112,8 @@ export class FakeServerCall extends FakeGrpcStream implements GrpcServerCall {
   readonly path = "/test";
   readonly metadata: Metadata = emptyMetadata;
   readonly deadlineAt = undefined;
+  /** GOAWAYs sent on its connection. */
+  goawayCount = 0;
   readonly session: GrpcServerSession = {
     socket: new Socket(),
     peer: "192.0.2.1:4711",
@@ -121,7 +123,9 @@ export class FakeServerCall extends FakeGrpcStream implements GrpcServerCall {
     tuneWindows: () => {},
     resetWhenSilent: () => {},
     roundTripMs: undefined,
-    drain: () => {},
+    drain: () => {
+      this.goawayCount += 1;
+    },
     abort: () => {},
     closed: new Promise(() => {}),
   };

@@ -34,7 +34,7 @@ export class FakeKubeApi {
   readonly client: IssuedPair;
   /** Every call so far, oldest first. */
   readonly calls: ApiCall[] = [];
-  script: (call: ApiCall) => ApiAnswer = () => ({ status: 200, body: {} });
+  script: (call: ApiCall) => ApiAnswer | Promise<ApiAnswer> = () => ({ status: 200, body: {} });
   readonly #server: Server;
   readonly #waiting = new Set<() => void>();
   #port = 0;
@@ -118,7 +118,7 @@ export class FakeKubeApi {
       body: text === "" ? undefined : JSON.parse(text),
       clientName: certificate?.subject.replace("CN=", ""),
     };
-    const answer = this.script(call);
+    const answer = await this.script(call);
     if (answer === "close") request.socket.destroy();
     else if (typeof answer === "function") answer(response);
     else if (answer !== "hang") {

@@ -128,11 +128,11 @@ export const agentGaps: readonly GapSection[] = [
       {
         theirs:
           "Any state but READY ends a link: a server that says that it will go loses all connections within a second.",
-        here: "The link lives until it ends, and another is looked for. A Hawser server tells agents last.",
+        here: "The link lives until it ends, and another is looked for. A Hawser server tells its own agents at once, and others last.",
         ours: {
           [serverSet]: ["keeps its link while another is looked for at once"],
-          "integration/lifecycle/server-shutdown.test.ts": [
-            "SIGTERM: running transfers end intact, new dials are refused, exit 0, no socket file left",
+          "integration/lifecycle/server-drain.test.ts": [
+            "links them to the other before it is gone; its connections go on, and it exits 0 after the last",
           ],
         },
       },

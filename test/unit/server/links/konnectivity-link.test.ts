@@ -17,13 +17,13 @@ import { turn } from "../../../support/turn.ts";
 
 const target = { protocol: "tcp", address: "10.0.0.1:80" };
 
-async function linked() {
+async function linked(userAgent?: string) {
   const call = new FakeServerCall();
   const clock = new FakeClock();
   const metrics = new ServerMetrics({ version: "test" });
   const link = new KonnectivityLink(
     { call, clock, log: silentLog, metrics },
-    { agent: new FakeAgentLink("a").agent, agentConnectionsMax: 10_000 },
+    { agent: { ...new FakeAgentLink("a").agent, userAgent }, agentConnectionsMax: 10_000 },
   );
   const ended = link.run();
   await turn();
@@ -261,6 +261,16 @@ it("DRAIN marks it, once and for good, and is not answered", async () => {
   expect(call.taken()).toEqual([]);
   dial(7n);
   expect(call.taken()).toHaveLength(1);
+});
+
+it.each([
+  ["hawser-agent/0.1.0", 1],
+  ["grpc-go/1.80.0", 0],
+  [undefined, 0],
+])("R-6.2: a drain is told by GOAWAY to agents that live on after one: %s", async (userAgent, goawayCount) => {
+  const { call, link } = await linked(userAgent);
+  link.drain();
+  expect([call.goawayCount, call.taken(), link.state]).toEqual([goawayCount, [], "ready"]);
 });
 
 it("ignores what agents do not send, and types it does not know", async () => {

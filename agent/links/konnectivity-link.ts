@@ -67,6 +67,10 @@ export class KonnectivityLink implements ServerLink {
     return this.#state;
   }
 
+  get busy(): boolean {
+    return this.#dialing.size + this.#connections.size > 0;
+  }
+
   /** Starts to interpret packets. */
   start(): void {
     this.#packets.start({

@@ -6,6 +6,8 @@ import type { LaneCounts } from "../../shared/tunnel/lane-state.ts";
 export interface ServerLink {
   readonly server: { readonly id: string; readonly count: number };
   readonly state: LinkState;
+  /** Whether it has a dial or a connection. */
+  readonly busy: boolean;
   /** Undefined of a link that has none. */
   readonly lanes?: LaneCounts;
   /** The shortest that was measured, in milliseconds; undefined where none was. */

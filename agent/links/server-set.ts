@@ -125,14 +125,19 @@ export class ServerSet {
     if (this.#draining) link.drain();
   }
 
-  /** The server will take nothing new on this connection: what runs goes on, and a new link is looked for meanwhile. */
+  /**
+   * The server will take nothing new on this connection: what runs goes on, and a new link is looked for meanwhile. A server
+   * that has said so on an older link as well would else get one more link each time, at once and without end.
+   */
   #goesAway(link: ServerLink): void {
     if (this.#links.get(link.server.id) !== link) return;
+    const again = [...this.#goingAway].some(({ server }) => server.id === link.server.id);
     this.#deps.log.info({ server: link.server.id }, "server goes away; its connections go on");
     this.#links.delete(link.server.id);
     this.#goingAway.add(link);
     this.#counted();
-    this.#wake.abort();
+    if (!again) this.#wake.abort();
+    else if (!link.busy) link.close(new ProxyError("cancelled", "this server goes away, and has an older link"));
   }
 
   /** Compared by object: a late end of an old link must not remove the newer one to the same server. */

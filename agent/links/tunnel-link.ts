@@ -62,6 +62,10 @@ export class TunnelLink implements ServerLink {
     return this.#state;
   }
 
+  get busy(): boolean {
+    return this.lanes.inUse > 0;
+  }
+
   get roundTripMs(): number | undefined {
     return this.#deps.session.roundTripMs;
   }

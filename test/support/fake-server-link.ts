@@ -8,6 +8,7 @@ export class FakeServerLink implements ServerLink, OpenedLink {
   readonly ended: Promise<ProxyError>;
   readonly link = this;
   state: "ready" | "draining" | "closed" = "ready";
+  busy = false;
   started = false;
   closedWith: ProxyError | undefined;
   /** The server says that it goes away. */

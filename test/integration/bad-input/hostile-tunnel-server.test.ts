@@ -136,6 +136,23 @@ test("a server that ends each lane at once is not asked again without end", asyn
   expect(performance.now() - startedAt).toBeGreaterThan(900);
 });
 
+test("R-6.2: Drainings without end on every link: it keeps the first link, and asks at its usual pace", async () => {
+  const drainings = Array.from({ length: 10 }, () => ({ type: "draining" }) as const);
+  const [startedAt, count] = [performance.now(), 5];
+  link.channel.send(...drainings);
+  let next = await server.welcome();
+  for (let round = 0; round < count; round++) {
+    const closed = new Promise<void>((resolve) => next.session.once("close", resolve));
+    next.channel.send(...drainings);
+    await within(5_000, "the end of the newer link", closed);
+    next = await server.welcome();
+  }
+  // The agent was started with a --sync-interval of 100 ms.
+  expect(performance.now() - startedAt).toBeGreaterThan(count * 99);
+  expect(link.session.destroyed).toBe(false);
+  await expectOpen(await connected());
+});
+
 test("Pings without end whose answers nobody reads cost the link, not the agent's memory", async () => {
   const before = agent.residentBytes();
   link.channel.stream.pause();

@@ -40,6 +40,18 @@ async function linked() {
   return { call, clock, dials, link, established };
 }
 
+it("is busy from the first dial on until all dials and connections are over", async () => {
+  const { call, dials, link, established } = await linked();
+  expect(link.busy).toBe(false);
+  const { duplex } = await established(7n);
+  call.receive({ ...order, random: 8n });
+  duplex.destroy();
+  await turn();
+  expect(link.busy).toBe(true);
+  dials.at(-1)?.refuse(new ProxyError("refused", "refused"));
+  expect(link.busy).toBe(false);
+});
+
 describe("a dial order", () => {
   it("is answered with a new id once it is accepted, and its bytes come after that", async () => {
     const { call, dials } = await linked();

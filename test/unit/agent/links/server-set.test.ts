@@ -259,6 +259,55 @@ describe("a server that goes away", () => {
   });
 });
 
+describe("R-6.2: a server that goes away and is met again", () => {
+  const metAgain = async () => {
+    const set = synced();
+    const first = await set.meet(new FakeServerLink("a"));
+    first.goaway();
+    await turn();
+    return { ...set, first, second: await set.meet(new FakeServerLink("a")) };
+  };
+
+  it("and goes away on the new link too keeps the old one, and is asked at the usual pace", async () => {
+    const { attempts, goOn, meet, servers, first, second } = await metAgain();
+    second.goaway();
+    await turn();
+    expect([attempts.length, first.closedWith, second.closedWith?.code]).toEqual([2, undefined, "cancelled"]);
+    for (let seconds = 1; seconds <= 20; seconds++) {
+      await goOn(1_000);
+      expect(attempts.length).toBe(2 + seconds);
+      const next = await meet(new FakeServerLink("a"));
+      next.goaway();
+      await turn();
+      expect(next.closedWith?.code).toBe("cancelled");
+    }
+    await goOn(1_000);
+    const other = await meet(new FakeServerLink("b"));
+    expect([other.started, servers.size, first.closedWith]).toEqual([true, 1, undefined]);
+    await servers.stop(bye);
+  });
+
+  it("goes on to serve what the new link has when that is told the same", async () => {
+    const { servers, second } = await metAgain();
+    second.busy = true;
+    second.goaway();
+    await turn();
+    expect([servers.size, second.closedWith]).toEqual([0, undefined]);
+    await servers.stop(bye);
+    expect(second.closedWith).toBe(bye);
+  });
+
+  it("is a new one once the old link has ended: what it says is acted on at once", async () => {
+    const { attempts, servers, first, second } = await metAgain();
+    first.end(new ProxyError("agent_lost", "lost"));
+    await turn();
+    second.goaway();
+    await turn();
+    expect([attempts.length, second.closedWith]).toEqual([3, undefined]);
+    await servers.stop(bye);
+  });
+});
+
 describe("drain", () => {
   it("is told to every link, and no other is looked for", async () => {
     const { attempts, meet, goOn, servers } = synced();

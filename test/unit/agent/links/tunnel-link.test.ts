@@ -121,14 +121,17 @@ it("a server that asks without end and reads no answer loses the link", async ()
 
 describe("a dial", () => {
   it("is handed on, answered, and followed by another on the same lane", async () => {
-    const { dials, lanes, openLanes, welcomed } = await linked();
+    const { dials, lanes, link, openLanes, welcomed } = await linked();
     const lane = await welcomed();
+    expect(link.busy).toBe(false);
     lane.put({ ...order, turn: 1 });
+    expect(link.busy).toBe(true);
     expect(dials[0]).toMatchObject({ id: 7n, target: { protocol: "tcp", address: "10.0.0.1:80" } });
     dials[0]?.refuse(new ProxyError("refused", "connection refused"));
     expect(lane.messages()).toEqual([
       { type: "refused", turn: 1, code: "refused", text: "connection refused (dial 7)" },
     ]);
+    expect(link.busy).toBe(false);
     lane.put({ ...order, turn: 2 });
     const end = await dials[1]?.accept({ reached: "10.0.0.1:80" });
     expect(lane.messages()).toEqual([{ type: "dialed", turn: 2, reached: "10.0.0.1:80" }]);

@@ -60,6 +60,13 @@ export interface ConnectorOptions {
   readonly tokenFile: string | undefined;
 }
 
+interface OpenOptions {
+  /** Ends the link at any time. */
+  readonly signal: AbortSignal;
+  /** Ids of the servers that need not answer again. */
+  readonly linkedServers: readonly string[];
+}
+
 export interface OpenedLink {
   readonly link: ServerLink;
   /** Begins to serve dials. A link that is not wanted is closed instead. */
@@ -81,14 +88,10 @@ export class ServerConnector {
   }
 
   /**
-   * Asks for Hawser's own link first, and for the reference's of a server that does not know it. `linkedServers` are those
-   * that need not answer again. Rejects with what went wrong, in words for the log; nothing is left open then. `signal` ends
-   * the link at any time.
+   * Asks for Hawser's own link first, and for the reference's of a server that does not know it. Rejects with what went wrong,
+   * in words for the log; nothing is left open then.
    */
-  async open(options: {
-    readonly signal: AbortSignal;
-    readonly linkedServers: readonly string[];
-  }): Promise<OpenedLink> {
+  async open(options: OpenOptions): Promise<OpenedLink> {
     const { agentId, identifiers, tokenFile } = this.#options;
     const token = tokenFile === undefined ? {} : { token: readToken(tokenFile) };
     const metadata = agentMetadata({ agentId, identifiers, ...token });
@@ -107,7 +110,7 @@ export class ServerConnector {
   async #openTunnel(
     session: GrpcClientSession,
     metadata: Metadata,
-    { signal, linkedServers }: { readonly signal: AbortSignal; readonly linkedServers: readonly string[] },
+    { signal, linkedServers }: OpenOptions,
   ): Promise<OpenedLink | undefined> {
     const { clock, log } = this.#deps;
     if (this.#options.linkProtocol === "konnectivity" || clock.now() < this.#packetsUntil) return undefined;
@@ -142,9 +145,10 @@ export class ServerConnector {
   async #openPackets(
     session: GrpcClientSession,
     metadata: Metadata,
-    { signal }: { readonly signal: AbortSignal },
+    { signal, linkedServers }: OpenOptions,
   ): Promise<OpenedLink> {
-    const call = session.open(connectPath, { metadata, signal });
+    const named = linkedServers.length === 0 ? metadata : linkMetadata(metadata, { linkedServers });
+    const call = session.open(connectPath, { metadata: named, signal });
     const server = serverOf(await this.#headers(call));
     endWith(session, call);
     const link = new KonnectivityLink({ ...this.#linkDeps(server), call }, { server });

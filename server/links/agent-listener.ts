@@ -59,8 +59,8 @@ export class AgentListener {
     this.#grpc = new GrpcServer(deps, {
       role: "agents",
       handlers: new Map([
-        [connectPath, (call) => void this.#serve(call, this.#openPackets)],
-        [linkPath, (call) => void this.#serveTunnel(call)],
+        [connectPath, (call) => this.#serve(call, this.#openPackets)],
+        [linkPath, (call) => this.#serve(call, this.#openTunnel)],
         [carryPath, (call) => this.#carry(call)],
       ]),
       keepalive: { intervalMs: Math.min(options.keepaliveMs, pingIntervalMaxMs), timeoutMs: silenceMaxMs },
@@ -139,11 +139,11 @@ export class AgentListener {
     return link;
   };
 
-  /** An agent names the servers that it has: one that finds itself among them says so before it asks anybody about a token. */
-  #serveTunnel(call: GrpcServerCall): void {
+  /** An agent of Hawser names the servers that it has: one that finds itself among them says so before it asks anybody about a token. */
+  #serve(call: GrpcServerCall, openLink: OpenLink): void {
     const { serverId, serverCount } = this.#options;
     if (!linkedServers(call.metadata).includes(serverId)) {
-      void this.#serve(call, this.#openTunnel);
+      void this.#link(call, openLink);
       return;
     }
     call.sendHeaders(serverMetadata({ serverId, serverCount }));
@@ -158,7 +158,7 @@ export class AgentListener {
     call.finish({ code: GrpcCode.UNAUTHENTICATED, message: "no link on this connection has this token" });
   }
 
-  async #serve(call: GrpcServerCall, openLink: OpenLink): Promise<void> {
+  async #link(call: GrpcServerCall, openLink: OpenLink): Promise<void> {
     const { metrics, registry } = this.#deps;
     metrics.grpcConnections.Connect.inc();
     let claims: AgentClaims | undefined;

@@ -1,4 +1,4 @@
-import { afterEach, expect, test } from "vitest";
+import { afterEach, describe, expect, test } from "vitest";
 import { type Endpoint, echoEndpoint } from "../../support/endpoints.ts";
 import { readBytes } from "../../support/frontend-client.ts";
 import type { ProxyProcess } from "../../support/processes.ts";
@@ -14,8 +14,12 @@ afterEach(async () => {
   await echo.close();
 });
 
-async function start(agentCount: number): Promise<void> {
-  scene = await Scene.start({ agentCount, serverFlags: ["--proxy-strategies=default"] });
+async function start(agentCount: number, linkProtocol: string): Promise<void> {
+  scene = await Scene.start({
+    agentCount,
+    serverFlags: ["--proxy-strategies=default"],
+    agentFlags: [`--link-protocol=${linkProtocol}`],
+  });
   echo = await echoEndpoint();
 }
 
@@ -38,34 +42,36 @@ async function drain(agent: ProxyProcess): Promise<void> {
   });
 }
 
-test("SIGTERM on one of two agents: its connections live on, new dials go to the other, and it exits 0 when it is idle", async () => {
-  await start(2);
-  const [leaving, staying] = scene.tunnel.agents;
-  if (leaving === undefined || staying === undefined) throw new Error("two agents are needed");
-  const connections: OpenConnection[] = [];
-  while ((await openAt(leaving)) === 0) connections.push(await scene.connection(echo.address));
-  await drain(leaving);
-  const before = await openAt(leaving);
-  for (let count = 0; count < 10; count++) connections.push(await scene.connection(echo.address));
-  expect(await openAt(leaving)).toBe(before);
-  expect((await leaving.get("/readyz")).status).toBe(503);
-  for (const connection of connections) await expectEcho(connection, "goes on");
+describe.each(["auto", "konnectivity"])("R-6.1, R-6.4: on a link of --link-protocol=%s", (linkProtocol) => {
+  test("SIGTERM on one of two agents: its connections live on, new dials go to the other, and it exits 0 when it is idle", async () => {
+    await start(2, linkProtocol);
+    const [leaving, staying] = scene.tunnel.agents;
+    if (leaving === undefined || staying === undefined) throw new Error("two agents are needed");
+    const connections: OpenConnection[] = [];
+    while ((await openAt(leaving)) === 0) connections.push(await scene.connection(echo.address));
+    await drain(leaving);
+    const before = await openAt(leaving);
+    for (let count = 0; count < 10; count++) connections.push(await scene.connection(echo.address));
+    expect(await openAt(leaving)).toBe(before);
+    expect((await leaving.get("/readyz")).status).toBe(503);
+    for (const connection of connections) await expectEcho(connection, "goes on");
 
-  for (const connection of connections) await connection.close();
-  scene.tunnel.agents.splice(scene.tunnel.agents.indexOf(leaving), 1);
-  expect(await within(20_000, "the agent's exit", leaving.exited)).toEqual({ code: 0, signal: null });
-  await scene.settle();
-});
+    for (const connection of connections) await connection.close();
+    scene.tunnel.agents.splice(scene.tunnel.agents.indexOf(leaving), 1);
+    expect(await within(20_000, "the agent's exit", leaving.exited)).toEqual({ code: 0, signal: null });
+    await scene.settle();
+  });
 
-test("the only agent left is used although it drains; a second SIGTERM ends it at once", async () => {
-  await start(1);
-  const [agent] = scene.tunnel.agents;
-  if (agent === undefined) throw new Error("an agent is needed");
-  await drain(agent);
-  const connection = await scene.connection(echo.address);
-  await expectEcho(connection, "still in use");
-  const ended = new Promise((resolve) => connection.duplex.resume().once("close", resolve).once("end", resolve));
-  agent.kill("SIGTERM");
-  expect(await within(3_000, "the agent's exit", agent.exited)).toMatchObject({ signal: null });
-  await within(1_000, "the connection's end", ended);
+  test("the only agent left is used although it drains; a second SIGTERM ends it at once", async () => {
+    await start(1, linkProtocol);
+    const [agent] = scene.tunnel.agents;
+    if (agent === undefined) throw new Error("an agent is needed");
+    await drain(agent);
+    const connection = await scene.connection(echo.address);
+    await expectEcho(connection, "still in use");
+    const ended = new Promise((resolve) => connection.duplex.resume().once("close", resolve).once("end", resolve));
+    agent.kill("SIGTERM");
+    expect(await within(3_000, "the agent's exit", agent.exited)).toMatchObject({ signal: null });
+    await within(1_000, "the connection's end", ended);
+  });
 });

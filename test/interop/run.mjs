@@ -21,6 +21,7 @@ const order = [
   "metrics",
   "flags",
   "curl",
+  "fallback",
   "apiserver",
   "reusable",
   "kubernetes-tokens",

@@ -149,6 +149,13 @@ export class ProxyServer extends ProxyProcess {
   }
 }
 
+/** How many agents a server counts as ready. */
+export function readyAgents(server: ProxyServer, implementation: Implementation): Promise<number> {
+  return implementation === "reference-v0.30.3"
+    ? server.metric("ready_backend_connections")
+    : server.metric("ready_backends", { proxy_strategy: "default" });
+}
+
 /** Starts a proxy-server; resolves when it is healthy and its frontend accepts. It is not ready before an agent came. */
 export async function startServer(start: ServerStart): Promise<ProxyServer> {
   const { workspace, implementation, place = here } = start;

@@ -5,6 +5,7 @@ import {
   type Place,
   type ProxyProcess,
   type ProxyServer,
+  readyAgents,
   type ServerStart,
   startAgent,
   startServer,
@@ -105,10 +106,7 @@ export class Tunnel {
 
   /** Resolves when exactly so many agents are ready at the server. */
   async serverCounts(agentCount: number): Promise<void> {
-    const count = () =>
-      this.serverImplementation === "reference-v0.30.3"
-        ? this.server.metric("ready_backend_connections")
-        : this.server.metric("ready_backends", { proxy_strategy: "default" });
+    const count = () => readyAgents(this.server, this.serverImplementation);
     await until(
       `${this.server.name}: ${agentCount} agents ready`,
       async () => (await count()) === agentCount,

@@ -102,14 +102,13 @@ export class ServerSet {
   async #connectOnce(): Promise<void> {
     const { clock, connector, counter, log, probes } = this.#deps;
     this.#nextProbeAt = clock.now() + probes.next();
-    const opened = await connector.open({
-      signal: this.#stopping.signal,
-      linkedServers: [...this.#links.keys()],
-    });
+    const linkedServers = [...this.#links.keys()];
+    const opened = await connector.open({ signal: this.#stopping.signal, linkedServers });
     const { link } = opened;
     counter.heard(link.server.count);
     if (this.#stopping.signal.aborted) return link.close(this.#stopping.signal.reason);
-    if (this.#links.has(link.server.id)) {
+    // One that was named to it turns this link away, also if the older one has ended meanwhile.
+    if (linkedServers.includes(link.server.id) || this.#links.has(link.server.id)) {
       link.close(new ProxyError("cancelled", "this agent is linked to this server already"));
       log.debug({ server: link.server.id }, "met a server that is linked already");
       return;

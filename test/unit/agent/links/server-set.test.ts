@@ -229,6 +229,20 @@ describe("a link that ends", () => {
     await servers.stop(bye);
   });
 
+  it("while its server is met again is looked for once more: named as linked, the server has turned that one away", async () => {
+    const { attempts, meet, goOn, servers } = synced();
+    const old = await meet(new FakeServerLink("a", 2));
+    await goOn(1_000);
+    old.end(new ProxyError("agent_lost", "lost"));
+    await turn();
+    const refused = await meet(new FakeServerLink("a", 2));
+    expect([refused.started, refused.closedWith?.code, servers.size]).toEqual([false, "cancelled", 0]);
+    await goOn(1_000);
+    expect(attempts.length).toBe(3);
+    expect((await meet(new FakeServerLink("a", 2))).started).toBe(true);
+    await servers.stop(bye);
+  });
+
   it("late does not remove the newer link to the same server", async () => {
     const { meet, servers, gauge } = synced();
     const old = await meet(new FakeServerLink("a"));

@@ -35,7 +35,7 @@ async function openEcho(): Promise<OpenConnection> {
 
 describe.each(["grpc", "connect"] as const)("by %s", (protocol) => {
   test("SIGTERM: running transfers end intact, new dials are refused, exit 0, no socket file left", async () => {
-    const path = await start(protocol, "10s");
+    const path = await start(protocol, "1m");
     const { server } = scene.tunnel;
     await scene.startTransfers();
     server.kill("SIGTERM");

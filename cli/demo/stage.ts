@@ -1,3 +1,4 @@
+import type { Duplex } from "node:stream";
 import type { Clock } from "../../shared/clock.ts";
 import { silentLog } from "../../shared/log.ts";
 import { dialFrontend, type FrontendProtocol } from "../client/dial.ts";
@@ -21,20 +22,32 @@ export const protocolNames: Readonly<Record<FrontendProtocol, string>> = { grpc:
 
 const dialTimeoutMs = 10_000;
 
-/** Opens a connection through the tunnel to the kubelet and asks it one HTTPS question, trusting `ca` (its own if left out). */
+/** Trusts `ca`, the kubelet's own if left out. */
+type KubeletQuestion = Pick<HttpsQuestion, "method" | "path" | "body"> & { readonly ca?: string };
+
+/** Opens a connection through the tunnel to the kubelet and asks it one HTTPS question. */
 export async function askKubelet(
   stage: Stage,
   protocol: FrontendProtocol,
-  question: Pick<HttpsQuestion, "method" | "path" | "body"> & { readonly ca?: string },
-  { signal }: { readonly signal: AbortSignal },
+  question: KubeletQuestion,
+  waits: { readonly signal: AbortSignal },
 ): Promise<HttpsAnswer> {
-  const { certificates, kubelet } = stage.tunnel;
-  const duplex = await dial(stage, protocol, kubelet.address, { signal });
-  return await askHttps(
-    duplex,
-    { ca: certificates.read("kubelet-ca.crt"), host: kubelet.host, ...question },
-    { signal },
-  );
+  return await askOver(stage, await dialKubelet(stage, protocol, waits), question, waits);
+}
+
+export function dialKubelet(stage: Stage, protocol: FrontendProtocol, waits: { readonly signal: AbortSignal }) {
+  return dial(stage, protocol, stage.tunnel.kubelet.address, waits);
+}
+
+/** Asks the kubelet one HTTPS question over a connection to it. */
+export function askOver(
+  { tunnel: { certificates, kubelet } }: Stage,
+  duplex: Duplex,
+  question: KubeletQuestion,
+  waits: { readonly signal: AbortSignal },
+): Promise<HttpsAnswer> {
+  const usual = { ca: certificates.read("kubelet-ca.crt"), host: kubelet.host };
+  return askHttps(duplex, { ...usual, ...question }, waits);
 }
 
 /** Opens a connection through the tunnel. */

@@ -20,7 +20,8 @@ export class Standstill {
     // What it waits for may come before its own timer does.
     await sleep(2 * resolutionMs);
     this.#delay.disable();
-    return this.#delay.max / 1_000_000;
+    // Node counts the time between two looks along.
+    return Math.max(0, this.#delay.max / 1_000_000 - resolutionMs);
   }
 }
 
@@ -30,7 +31,7 @@ export async function timeOf(work: Promise<unknown>): Promise<number> {
   const startedAt = performance.now();
   await work;
   const tookMs = performance.now() - startedAt;
-  return tookMs - (await standstill.end());
+  return Math.max(0, tookMs - (await standstill.end()));
 }
 
 /**

@@ -12,7 +12,7 @@ import { type AgentId, agentIds } from "../tunnel.ts";
 const victim: AgentId = "1";
 const survivor: AgentId = "2";
 /** What each download has to move before the kill, and each survivor after it. */
-const stepBytes = 4 * 1024 * 1024;
+const stepBytes = 1024 * 1024;
 /** The kernel tells of a killed process at once; a silence that only a ping would notice takes longer than this. */
 const lossWithinMs = 5_000;
 /** Agents are drawn by lot: so many draws without one of the two do not happen. */

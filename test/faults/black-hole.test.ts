@@ -1,15 +1,11 @@
-import { once } from "node:events";
-import { connect, type Socket } from "node:net";
-import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { echoEndpoint } from "../support/endpoints.ts";
 import { newRandom, proxyPath } from "../support/frontend-client.ts";
-import { ManagedProcess } from "../support/managed-process.ts";
-import { repositoryRoot } from "../support/repository-root.ts";
 import type { Scene } from "../support/scene.ts";
 import { inSoak } from "../support/soak.ts";
 import { within } from "../support/within.ts";
 import { links, useFaultScene } from "./fault-scene.ts";
+import { BlackHole } from "./hole.ts";
 import { beside } from "./neighbours.ts";
 
 const sessionCount = 10;
@@ -17,27 +13,11 @@ const dialsPerSession = inSoak(100, 500);
 /** What an agent allows an endpoint, and time for a busy machine; no dial may take longer. */
 const answeredWithinMs = 20_000;
 
-/** An address whose connections are neither taken nor refused. */
-let hole: ManagedProcess;
-let address: string;
-const queued: Socket[] = [];
+let hole: BlackHole;
 beforeEach(async () => {
-  const main = join(repositoryRoot, "dist", "test", "faults", "listener-main.js");
-  hole = new ManagedProcess("black hole", { file: process.execPath, args: [main] });
-  const [line] = await once(hole.stdout, "data", { signal: hole.gone });
-  hole.kill("SIGSTOP");
-  address = `127.0.0.1:${Number(line)}`;
-  // These two fill its queue.
-  for (let place = 0; place < 2; place++) {
-    const socket = connect(Number(line), "127.0.0.1").on("error", () => {});
-    await once(socket, "connect");
-    queued.push(socket);
-  }
+  hole = await BlackHole.open();
 });
-afterEach(async () => {
-  for (const socket of queued.splice(0)) socket.destroy();
-  await hole.stop();
-});
+afterEach(() => hole.close());
 
 describe.each(links)("by $link", ({ agentFlags }) => {
   let scene: Scene;
@@ -49,7 +29,7 @@ describe.each(links)("by $link", ({ agentFlags }) => {
     const echo = await scene.endpoint(echoEndpoint());
     const dial = async (session: Awaited<ReturnType<Scene["session"]>>) => {
       const stream = session.open(proxyPath);
-      stream.send({ type: "DIAL_REQ", protocol: "tcp", address, random: newRandom() });
+      stream.send({ type: "DIAL_REQ", protocol: "tcp", address: hole.address, random: newRandom() });
       const { value } = await stream.packets.next();
       stream.cancel();
       return value?.type === "DIAL_RSP" ? value.error.replace(/ \(dial \d+\)$/, "") : value?.type;
@@ -58,7 +38,7 @@ describe.each(links)("by $link", ({ agentFlags }) => {
       const sessions = await Promise.all(Array.from({ length: sessionCount }, () => scene.session()));
       const dials = sessions.flatMap((session) => Array.from({ length: dialsPerSession }, () => dial(session)));
       const answers = await within(answeredWithinMs, "answers to all dials", Promise.all(dials));
-      const late = ["timed out waiting for backend dial", `dial tcp ${address}: i/o timeout`];
+      const late = ["timed out waiting for backend dial", `dial tcp ${hole.address}: i/o timeout`];
       expect(answers.filter((answer) => !late.includes(answer ?? ""))).toEqual([]);
     };
     // None of them breaks, or waits out its deadline; how long they take here is a matter of this machine's cores.

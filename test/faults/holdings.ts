@@ -44,8 +44,8 @@ export class Holdings {
   }
 }
 
-/** The connection of the last scrape may still be about to close. */
-async function atRest(half: ManagedProcess): Promise<number> {
+/** How many descriptors a half holds: the connection of the last scrape may still be about to close. */
+export async function atRest(half: ManagedProcess): Promise<number> {
   let last = -1;
   const same = () => {
     const before = last;

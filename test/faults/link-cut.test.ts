@@ -10,6 +10,7 @@ import { openConnection } from "../support/transfers.ts";
 import { until } from "../support/until.ts";
 import { links, protocols, useFaultScene } from "./fault-scene.ts";
 import { type Cut, type Direction, type RecordCounts, RecordRelay } from "./record-relay.ts";
+import { inTurn } from "./repeat.ts";
 
 /** R-2.5's second. */
 const noticedWithinMs = 1_000;
@@ -147,25 +148,16 @@ describe.each(links)("a link is cut; by $link", ({ agentFlags }) => {
       const { counts } = relay;
       expect(Math.min(counts.toServer, counts.toAgent)).toBeGreaterThanOrEqual(leastRecords);
       const seen = new Set<Stage>();
-      await each(cutsOf(counts), async (cut) => void seen.add(await cutTalk(cut, protocol)));
+      await inTurn(cutsOf(counts), async (cut) => void seen.add(await cutTalk(cut, protocol)));
       expect([...seen]).toEqual(expect.arrayContaining(["dialing", "talking"]));
     },
   );
 
   test("at each record of its set-up: the agent links again, and the next dial works", { timeout }, async () => {
     const counts = await cutSetUp();
-    await each(cutsOf(counts, inSoak(5, 1)), cutSetUp);
+    await inTurn(cutsOf(counts, inSoak(5, 1)), cutSetUp);
   });
 });
-
-/** One after the other; a failure says at which. */
-async function each(cuts: readonly Cut[], work: (cut: Cut) => Promise<unknown>): Promise<void> {
-  for (const cut of cuts) {
-    await work(cut).catch((cause: Error) => {
-      throw new Error(`${JSON.stringify(cut)}: ${cause.message}`, { cause });
-    });
-  }
-}
 
 /** Echoes what is said here, and tells of bytes that were not, and of an end before all has come. */
 function strictEcho(wrongs: string[]): Promise<Endpoint> {

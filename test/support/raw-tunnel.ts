@@ -82,8 +82,23 @@ export class RawTunnelAgent {
     return clientCall(stream, new MessageChannel(stream, laneCodec));
   }
 
+  /** Resolves when the server has taken all that was sent before. */
+  async ping(): Promise<void> {
+    await new Promise((resolve) => this.#http2.ping(resolve));
+  }
+
+  /** GOAWAY, and no more: what runs goes on at this end. */
+  goaway(code: number): void {
+    this.#http2.goaway(code);
+  }
+
+  /** Node's client half-closes a stream before it resets it. With trailers to wait for it does not, as other clients don't. */
   #request(path: string, headers: Readonly<Record<string, string>>): ClientHttp2Stream {
-    return this.#http2.request({ ...grpcHeaders, ":path": path, ...headers });
+    const stream = this.#http2.request({ ...grpcHeaders, ":path": path, ...headers }, { waitForTrailers: true });
+    stream.on("wantTrailers", () => {
+      if (!stream.closed) stream.sendTrailers({});
+    });
+    return stream;
   }
 
   async close(): Promise<void> {
@@ -210,10 +225,16 @@ export class RawTunnelServer {
     return lane;
   }
 
+  /** Drops every connection, and what has come on them and was not taken. */
+  cut(): void {
+    for (const session of this.#sessions) session.destroy();
+    for (const inbox of [this.links, this.lanes, this.connects]) inbox.takeAll();
+  }
+
   async stop(): Promise<void> {
     const closed = once(this.#server, "close");
     this.#server.close();
-    for (const session of this.#sessions) session.destroy();
+    this.cut();
     await closed;
   }
 

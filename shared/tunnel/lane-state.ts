@@ -1,13 +1,13 @@
-/**
- * Where a lane stands at one of its ends. `ended` and `peerEnded` are half-closes: this end, or the other, sends no more.
- * `resetting`: this end has sent Reset and waits for the other's last message of the turn.
- */
 /** The lanes of a link: those that carry a connection, begin one or end one, and those that wait for one. */
 export interface LaneCounts {
   readonly inUse: number;
   readonly spare: number;
 }
 
+/**
+ * Where a lane stands at one of its ends. `ended` and `peerEnded` are half-closes: this end, or the other, sends no more.
+ * `resetting`: this end has sent Reset and waits for the other's last message of the turn.
+ */
 export type LaneState = "idle" | "dialing" | "open" | "ended" | "peerEnded" | "resetting";
 
 /** What this end does; each but `data` sends the message of that name. Only the server dials, only the agent answers. */

@@ -43,6 +43,8 @@ export class TunnelLink implements AgentLink {
   readonly #waiting = new Set<PendingDial>();
   #lanesAsked = false;
   #brokenLane = false;
+  /** The agent opens no more lanes. */
+  #lanesEnded = false;
   #pingNumber = 0;
   #state: LinkState = "ready";
 
@@ -115,6 +117,7 @@ export class TunnelLink implements AgentLink {
           resolve(status);
         },
       });
+      this.#call.session.onGoaway(() => this.#goesAway());
       this.#stream.send({ type: "welcome", token: this.token });
     });
   }
@@ -197,11 +200,27 @@ export class TunnelLink implements AgentLink {
 
   #receive(message: LinkMessage): void {
     if (message.type === "pong") this.#watch.answered();
-    else if (message.type === "draining" && (this.#state === "ready" || this.#state === "unresponsive")) {
+    else if (message.type === "draining" && this.#drains()) {
       this.#metrics.agentPackets.received("DRAIN");
-      this.#move("draining");
       this.#log.info("agent drains: it gets new dials only if no other can take them");
     }
+  }
+
+  /** False if it did already, or is over. */
+  #drains(): boolean {
+    if (this.#state !== "ready" && this.#state !== "unresponsive") return false;
+    this.#move("draining");
+    return true;
+  }
+
+  /**
+   * GOAWAY has come, also as the answer to this end's own. The lanes that are there go on; who waits for one more may have it
+   * of another agent, or of this one's next link.
+   */
+  #goesAway(): void {
+    this.#lanesEnded = true;
+    if (this.#drains()) this.#log.debug("agent opens no more lanes here: its link drains");
+    for (const dial of [...this.#waiting]) this.#fail(dial, noMoreLanes());
   }
 
   #findLane(dial: PendingDial): void {
@@ -222,6 +241,7 @@ export class TunnelLink implements AgentLink {
   }
 
   #waitForLane(dial: PendingDial): void {
+    if (this.#lanesEnded) return this.#fail(dial, noMoreLanes());
     this.#waiting.add(dial);
     if (this.#lanesAsked) return;
     this.#lanesAsked = true;
@@ -306,3 +326,4 @@ export class TunnelLink implements AgentLink {
 }
 
 const lost = (message: string): ProxyError => new ProxyError("agent_lost", message);
+const noMoreLanes = (): ProxyError => lost("the agent goes away, and opens no more lanes");

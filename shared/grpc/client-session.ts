@@ -35,8 +35,6 @@ export class ClientSession implements GrpcClientSession, StreamContext {
   readonly #settings: SettingsSender;
   readonly #baseHeaders: OutgoingHttpHeaders;
   readonly #calls = new Set<MessageStream>();
-  readonly #goawayListeners: (() => void)[] = [];
-  #goneAway = false;
 
   constructor(
     deps: { readonly log: Log; readonly clock: Clock; readonly calls?: CallWatch },
@@ -66,12 +64,6 @@ export class ClientSession implements GrpcClientSession, StreamContext {
       },
     });
     http2.setLocalWindowSize(connectionWindowBytes);
-    http2.on("goaway", () => {
-      // A graceful server may send two: one that says "no more", then one that names the last call.
-      if (this.#goneAway) return;
-      this.#goneAway = true;
-      for (const listener of this.#goawayListeners) listener();
-    });
   }
 
   get peer(): string {
@@ -111,8 +103,7 @@ export class ClientSession implements GrpcClientSession, StreamContext {
   }
 
   onGoaway(listener: () => void): void {
-    this.#goawayListeners.push(listener);
-    if (this.#goneAway) queueMicrotask(listener);
+    this.#connection.onGoaway(listener);
   }
 
   keepalive(options: KeepaliveOptions): void {

@@ -37,6 +37,8 @@ export class Connection {
   #tuner: WindowTuner | undefined;
   readonly #resetWatch: ResetWatch | undefined;
   #resolveClosed: () => void = () => {};
+  readonly #goawayListeners: (() => void)[] = [];
+  #goneAway = false;
   #resetsWhenSilent = false;
   #aborted = false;
   #lost: string | undefined;
@@ -72,6 +74,10 @@ export class Connection {
     session.on("error", (error) => this.#logError(error));
     session.on("goaway", (code, _lastStreamId, data) => {
       if (code !== 0) this.#lost ??= goawayText(code, data);
+      // A graceful server may send two: one that says "no more", then one that names the last call.
+      if (this.#goneAway) return;
+      this.#goneAway = true;
+      for (const listener of this.#goawayListeners) listener();
     });
     socket.on("close", () => {
       this.#lose("the connection was lost");
@@ -83,6 +89,12 @@ export class Connection {
   get lost(): string | undefined {
     if (this.#lost === undefined && this.#session.destroyed) return "the connection was lost";
     return this.#lost;
+  }
+
+  /** Called once if the peer sends GOAWAY, also if it has already. */
+  onGoaway(listener: () => void): void {
+    this.#goawayListeners.push(listener);
+    if (this.#goneAway) queueMicrotask(listener);
   }
 
   silentMs(): number {

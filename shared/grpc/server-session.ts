@@ -86,6 +86,10 @@ export class ServerSession implements GrpcServerSession, StreamContext {
     return this.#connection.silentMs();
   }
 
+  onGoaway(listener: () => void): void {
+    this.#connection.onGoaway(listener);
+  }
+
   allowCalls(count: number): void {
     this.#settings.change({ maxConcurrentStreams: count });
   }

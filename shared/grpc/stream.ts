@@ -112,6 +112,8 @@ export interface GrpcServerSession {
   readonly callCount: number;
   /** Milliseconds since a byte came from the peer. */
   silentMs(): number;
+  /** Called once if the peer sends GOAWAY: calls that run go on, but Node closes the session behind them and takes no more. */
+  onGoaway(listener: () => void): void;
   /** How many concurrent calls the peer may have from now on (SETTINGS_MAX_CONCURRENT_STREAMS). */
   allowCalls(count: number): void;
   /** From now on what the peer may send ahead follows the round trip. The peer must bear a PING each 15 s. */

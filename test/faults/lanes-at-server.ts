@@ -99,7 +99,8 @@ export async function takesNoMore(duplex: Duplex): Promise<void> {
   await until("a socket to break", refused, { withinMs });
 }
 
-async function isOnOtherAgent(client: Promise<Duplex>): Promise<void> {
+/** The scene's own agent has carried it out. */
+export async function isOnOtherAgent(client: Promise<Duplex>): Promise<void> {
   const duplex = await client;
   duplex.write("hello");
   expect((await readBytes(duplex, 5)).toString()).toBe("hello");

@@ -114,11 +114,16 @@ export class FakeServerCall extends FakeGrpcStream implements GrpcServerCall {
   readonly deadlineAt = undefined;
   /** GOAWAYs sent on its connection. */
   goawayCount = 0;
+  /** What a GOAWAY from the peer sets off. */
+  goaway = (): void => {};
   readonly session: GrpcServerSession = {
     socket: new Socket(),
     peer: "192.0.2.1:4711",
     callCount: 1,
     silentMs: () => 0,
+    onGoaway: (listener) => {
+      this.goaway = listener;
+    },
     allowCalls: () => {},
     tuneWindows: () => {},
     resetWhenSilent: () => {},

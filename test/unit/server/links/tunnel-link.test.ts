@@ -274,6 +274,24 @@ describe("R-2.3: an agent that answers no dial", () => {
   });
 });
 
+describe("an agent that sends GOAWAY", () => {
+  it("loses the dials that wait for a lane, so that another is asked; its lanes go on, and are asked last", async () => {
+    const { call, dial, established, link } = await linked();
+    const { carry } = await established(1n);
+    const waiting = dial(2n);
+    call.goaway();
+    const later = dial(3n);
+    for (const { outcome, done } of [waiting, later]) {
+      await done;
+      expect(outcome.error?.code).toBe("agent_lost");
+    }
+    expect([link.state, link.pendingDials, link.openConnections]).toEqual(["draining", 0, 1]);
+    carry.put({ type: "reset", turn: 1, code: "" });
+    dial(4n);
+    expect(carry.messages()).toMatchObject([{ type: "reset" }, { type: "dial", dialId: 4n }]);
+  });
+});
+
 describe("the end of a link", () => {
   it.each([
     ["its agent half-closes it", (call: FakeTunnelServerCall<LinkMessage>) => call.receiveEnd(), GrpcCode.OK],

@@ -6,16 +6,15 @@ import { startAgent } from "../support/processes.ts";
 import type { Scene } from "../support/scene.ts";
 import { seededBytes } from "../support/seeded-bytes.ts";
 import { inSoak } from "../support/soak.ts";
+import { Standstill } from "../support/standstill.ts";
 import { openConnection } from "../support/transfers.ts";
 import { until } from "../support/until.ts";
 import { links, protocols, useFaultScene } from "./fault-scene.ts";
 import { type Cut, type Direction, type RecordCounts, RecordRelay } from "./record-relay.ts";
 import { inTurn } from "./repeat.ts";
 
-/** R-2.5's second; on a machine with more to do than it can, a process may be kept from its work for as long, so few may take longer. */
+/** R-2.5's second. */
 const noticedWithinMs = 1_000;
-const lateShareMax = 0.05;
-const noticedAtLastMs = 5_000;
 const relinkedWithinMs = 10_000;
 const timeout = inSoak(120_000, 1_800_000);
 
@@ -124,15 +123,14 @@ describe.each(links)("a link is cut; by $link", ({ agentFlags }) => {
   }
 
   /** Resolves to how far the talk came, and when it ended, from the cut. */
-  async function cutTalk(cut: Cut, protocol: Protocol): Promise<{ readonly stage: Stage; readonly endedMs: number }> {
+  async function cutTalk(cut: Cut, protocol: Protocol) {
     arm(cut);
     const stage = await talk(protocol);
     const endedAt = performance.now();
     // A talk with fewer records than the one that was counted is cut behind its end.
     const endedMs = endedAt - relay.cutNow(cut.how);
-    expect(endedMs).toBeLessThan(noticedAtLastMs);
     await recovers();
-    return { stage, endedMs };
+    return { cut, stage, endedMs };
   }
 
   /** Resolves to the records of a set-up as far as it came. */
@@ -157,13 +155,15 @@ describe.each(links)("a link is cut; by $link", ({ agentFlags }) => {
       expect(await talk(protocol)).toBe("over");
       const { counts } = relay;
       expect(Math.min(counts.toServer, counts.toAgent)).toBeGreaterThanOrEqual(leastRecords);
+      const standstill = new Standstill();
       const talks: Awaited<ReturnType<typeof cutTalk>>[] = [];
       await inTurn(cutsOf(counts), async (cut) => talks.push(await cutTalk(cut, protocol)));
-      const late = talks.filter(({ endedMs }) => endedMs > noticedWithinMs);
-      expect(late.length).toBeLessThanOrEqual(talks.length * lateShareMax);
       // What comes besides, as windows that grow, may let a cut fall before the talk or behind it; not most of them.
       const cutOff = talks.filter(({ stage }) => stage !== "over");
       expect(cutOff.length).toBeGreaterThan(talks.length / 2);
+      const [slowest] = cutOff.sort((one, other) => other.endedMs - one.endedMs);
+      const slowestMs = (slowest?.endedMs ?? 0) - (await standstill.end());
+      expect(slowestMs, JSON.stringify(slowest)).toBeLessThan(noticedWithinMs);
     },
   );
 

@@ -18,17 +18,12 @@ describe("at the server: an agent resets", () => {
   });
   afterEach(() => lanes.close());
 
-  const lostCount = async () => {
-    const page = await scene.tunnel.server.metrics();
-    return page.sum("hawser_server_connections_closed_total", { by: "agent", code: "agent_lost" }) ?? 0;
-  };
-
   test.each(eachStand(standsAtServer))(
     "a lane that is $stand: that one is lost, and nothing beside it",
     async ({ hold }) => {
       const ways = resets.flatMap((reset) => protocols.map((protocol) => ({ reset, protocol })));
       const neighbour = await lanes.open();
-      let lost = await lostCount();
+      let lost = await lanes.lostCount();
       await inTurn(ways, async ({ reset, protocol }) => {
         const held = await hold(lanes, protocol);
         held.lane.channel.reset(codes[reset]);
@@ -37,7 +32,7 @@ describe("at the server: an agent resets", () => {
         await passes(neighbour);
         await passes(await lanes.openWithoutSpare());
         lost += held.carries ? 1 : 0;
-        await expect.poll(lostCount, { timeout: 5_000 }).toBe(lost);
+        await expect.poll(() => lanes.lostCount(), { timeout: 5_000 }).toBe(lost);
       });
       expect(lanes.raw.link.channel.stream.destroyed).toBe(false);
     },
@@ -68,16 +63,11 @@ describe("at the agent: a server resets", () => {
     lanes = await LanesAtAgent.link(scene);
   });
 
-  const lostCount = async () => {
-    const page = await scene.agent.metrics();
-    return page.sum("hawser_agent_connections_closed_total", { by: "server", code: "agent_lost" }) ?? 0;
-  };
-
   test.each(eachStand(standsAtAgent))(
     "a lane that is $stand: that one is lost, and nothing beside it",
     async ({ hold }) => {
       const neighbour = await lanes.open();
-      let lost = await lostCount();
+      let lost = await lanes.lostCount();
       await inTurn(resets, async (reset) => {
         const held = await hold(lanes);
         held.lane.channel.reset(codes[reset]);
@@ -85,7 +75,7 @@ describe("at the agent: a server resets", () => {
         await passesAtAgent(neighbour);
         await passesAtAgent(await lanes.open());
         lost += held.carries ? 1 : 0;
-        await expect.poll(lostCount, { timeout: 5_000 }).toBe(lost);
+        await expect.poll(() => lanes.lostCount(), { timeout: 5_000 }).toBe(lost);
       });
       expect(lanes.link.channel.stream.destroyed).toBe(false);
     },

@@ -33,6 +33,12 @@ export class LanesAtAgent {
     return new LanesAtAgent(scene, await scene.server.welcome());
   }
 
+  /** Connections that have ended because their lane was lost. */
+  async lostCount(): Promise<number> {
+    const page = await this.scene.agent.metrics();
+    return page.sum("hawser_agent_connections_closed_total", { by: "server", code: "agent_lost" }) ?? 0;
+  }
+
   /** The next that the agent opens on this link; those of an older one are passed over. */
   async lane(): Promise<Lane> {
     for (;;) {
@@ -131,6 +137,7 @@ export const standsAtAgent: Stands<Hold> = {
     const { lane, endpoint } = await lanes.open();
     lane.channel.send({ type: "end", turn: 1 });
     expect(await readBytes(endpoint.socket, 1)).toHaveLength(0);
+    const lostBefore = await lanes.lostCount();
     return {
       lane,
       carries: true,
@@ -139,7 +146,7 @@ export const standsAtAgent: Stands<Hold> = {
         expect(await lane.channel.next("data")).toMatchObject({ data: Buffer.from("rest") });
         await lane.channel.next("end");
       },
-      lost: () => takesNoMore(endpoint.socket),
+      lost: () => takesNoMore(endpoint.socket, lanes, lostBefore),
     };
   },
   async resetting(lanes) {

@@ -54,6 +54,12 @@ export class LanesAtServer {
     return asked;
   }
 
+  /** Connections that have ended because their lane was lost. */
+  async lostCount(): Promise<number> {
+    const page = await this.#scene.tunnel.server.metrics();
+    return page.sum("hawser_server_connections_closed_total", { by: "agent", code: "agent_lost" }) ?? 0;
+  }
+
   /** A connection on this lane, which is idle. */
   async openOn(lane: Lane, turn = 1, protocol?: FrontendProtocol): Promise<OpenPair> {
     const asked = this.ask(protocol);
@@ -90,8 +96,13 @@ export async function isOver(client: Duplex): Promise<void> {
   expect(await readBytes(client, 1)).toHaveLength(0);
 }
 
-/** Who has heard the end already learns of the loss when it says more. */
-export async function takesNoMore(duplex: Duplex): Promise<void> {
+/** Who has heard the end already learns of the loss when it says more, once that has happened. */
+export async function takesNoMore(
+  duplex: Duplex,
+  lanes: { lostCount(): Promise<number> },
+  lostBefore: number,
+): Promise<void> {
+  await until("the loss of a connection", async () => (await lanes.lostCount()) > lostBefore, { withinMs });
   const refused = () => {
     if (!duplex.destroyed) duplex.write("more");
     return duplex.destroyed;
@@ -165,6 +176,7 @@ export const standsAtServer: Stands<Hold> = {
     const { lane, client } = await lanes.open();
     lane.channel.send({ type: "end", turn: 1 });
     await isOver(client);
+    const lostBefore = await lanes.lostCount();
     return {
       lane,
       carries: true,
@@ -173,7 +185,7 @@ export const standsAtServer: Stands<Hold> = {
         expect(await lane.channel.next("data")).toMatchObject({ data: Buffer.from("rest") });
         await lane.channel.next("end");
       },
-      lost: () => takesNoMore(client),
+      lost: () => takesNoMore(client, lanes, lostBefore),
     };
   },
   async resetting(lanes) {

@@ -10,8 +10,10 @@ interface Addresses {
   readonly narrow: string;
   /** Reads all, sends nothing. */
   readonly discard: string;
-  /** Sends without end. */
+  /** Sends without end, with little buffered by the kernel. */
   readonly source: string;
+  /** Sends without end once it has read a byte. */
+  readonly flood: string;
   /** Reads nothing until `wake()`. */
   readonly deaf: string;
   /** Answers the first byte with RST. */

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect } from "vitest";
+import { linkFromAfar } from "../interop/far-agent.ts";
 import { GoEndpoints } from "../interop/go-endpoints.ts";
 import { frontendArgs, TunnelClient } from "../interop/tunnel-client.ts";
-import { startAgent } from "../support/processes.ts";
 import { measured } from "../support/rounds.ts";
 import { inSoak } from "../support/soak.ts";
 import { Tunnel } from "../support/tunnel.ts";
@@ -36,7 +36,10 @@ for (const [windows, delayMs] of cases) {
       const tunnel = await Tunnel.start({ ...hawser, frontend, agentCount: delayMs === 0 ? 1 : 0 });
       const stops: (() => Promise<unknown>)[] = [() => tunnel.stop()];
       try {
-        if (delayMs > 0) stops.unshift(await linkFromAfar(tunnel, delayMs));
+        if (delayMs > 0) {
+          const far = await linkFromAfar(tunnel, delayMs, { implementation: "hawser" });
+          stops.unshift(() => far.stop());
+        }
         const targets = { down: endpoints.addresses.source, up: endpoints.addresses.discard };
         const flows = await Promise.all(
           directions.map((direction) =>
@@ -72,21 +75,4 @@ for (const [windows, delayMs] of cases) {
       }
     });
   }
-}
-
-/** Links an agent over a path with this delay each way; resolves to what stops both. */
-async function linkFromAfar(tunnel: Tunnel, delayMs: number): Promise<() => Promise<void>> {
-  const { workspace, server } = tunnel;
-  const path = await TunnelClient.start("delay", [
-    `--to=${server.agentHost}:${server.agentPort}`,
-    `--delay=${delayMs}ms`,
-    "--timeout=1h",
-  ]);
-  const { port } = await path.waitFor<{ readonly port: number }>("port", 0);
-  const agent = await startAgent({ implementation: "hawser", workspace, agentPort: port, agentId: "far" });
-  await tunnel.serverCounts(1);
-  return async () => {
-    await agent.stop();
-    await path.process.stop();
-  };
 }

@@ -34,7 +34,7 @@ func endpointCommand(flags *flag.FlagSet) func() (any, error) {
 		addresses := map[string]string{}
 		for name, serve := range map[string]func(net.Conn) error{
 			"echo": serveEcho, "transfer": serveTransfer, "banner": serveBanner,
-			"closing": serveClosing, "narrow": serveNarrow, "discard": waitForEnd, "source": serveSource, "deaf": served.serveDeaf, "reset": serveReset,
+			"closing": serveClosing, "narrow": serveNarrow, "discard": waitForEnd, "source": serveSource, "flood": serveFlood, "deaf": served.serveDeaf, "reset": serveReset,
 		} {
 			listen := net.ListenConfig{}
 			if name == "deaf" || name == "narrow" {

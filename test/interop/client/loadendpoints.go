@@ -34,11 +34,24 @@ func serveNarrow(conn net.Conn) error {
 	return serveTransfer(conn)
 }
 
-// serveSource sends without end.
+// serveSource is serveFlood with little buffered by the kernel.
 func serveSource(conn net.Conn) error {
 	if err := conn.(*net.TCPConn).SetWriteBuffer(smallBuffer); err != nil {
 		return err
 	}
+	return sendWithoutEnd(conn)
+}
+
+// serveFlood sends without end, from the first byte that it reads: bytes that come unasked some versions of the reference
+// pass on before their answer to a CONNECT.
+func serveFlood(conn net.Conn) error {
+	if _, err := conn.Read(make([]byte, 1)); err != nil {
+		return err
+	}
+	return sendWithoutEnd(conn)
+}
+
+func sendWithoutEnd(conn net.Conn) error {
 	piece := []byte(newPattern(1))[:transferChunk]
 	for {
 		if _, err := conn.Write(piece); err != nil {

@@ -32,6 +32,7 @@ var commands = map[string]command{
 	"dial":          {"dial one target and close it", dialCommand},
 	"neighbours":    {"echo and dial over and over, measured in windows that stdin asks for", neighboursCommand},
 	"flow":          {"send or read without end, counted by the second, until stdin ends", flowCommand},
+	"load":          {"put downloads, uploads, echoes and dials on a tunnel at once and measure them", loadCommand},
 	"calls":         {"GET one URL at a steady rate, on a new connection each time, until stdin ends", callsCommand},
 	"delay":         {"pass on TCP connections with a delay each way, until stdin ends", delayCommand},
 	"read-to-end":   {"read what an endpoint sends before it closes", readToEndCommand},

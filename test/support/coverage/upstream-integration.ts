@@ -117,7 +117,7 @@ export const upstreamIntegration: readonly UpstreamFile[] = [
       {
         name: "BenchmarkLargeResponse_GRPC, BenchmarkLargeRequest_GRPC",
         ours: { [suite]: ["… bytes … on … connections arrive unchanged"] },
-        note: "`npm run figures` measures.",
+        note: "`npm run bench` measures.",
       },
     ],
   },

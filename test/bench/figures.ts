@@ -1,0 +1,111 @@
+import {
+  type Comparison,
+  comparisons,
+  cpuOf,
+  cpuRatioOf,
+  type Operation,
+  ratioOf,
+  type ScenarioResult,
+  type WayResult,
+} from "./results.ts";
+import { digits, type Spread } from "./statistics.ts";
+
+/** A table before it has a form. */
+export interface Table {
+  readonly head: readonly string[];
+  readonly rows: readonly (readonly string[])[];
+}
+
+const absent = "–";
+export const spreadText = ({ median, min, max }: Spread): string =>
+  min === max ? digits(median) : `${digits(median)} (${digits(min)} to ${digits(max)})`;
+
+/** The figure of each way, and behind each pair of the same frontend how many times as good Hawser's is. */
+export function figureTable(scenarios: readonly ScenarioResult[]): Table {
+  return tableOf(
+    scenarios,
+    ({ name, unit }) => `${name}, ${unit}`,
+    ({ figure }) => spreadText(figure),
+    { title: "ratio", of: ratioOf },
+  );
+}
+
+/** One row for each scenario and operation that was timed. */
+export function latencyTable(scenarios: readonly ScenarioResult[]): Table | undefined {
+  const rows = scenarios.flatMap((scenario) =>
+    (["echo", "dial"] as const)
+      .filter((operation) => Object.values(scenario.ways).some(({ latencies }) => latencies[operation]))
+      .map((operation) => ({ ...scenario, operation })),
+  );
+  if (rows.length === 0) return undefined;
+  const cell = ({ latencies }: WayResult, { operation }: { readonly operation: Operation }) => {
+    const latency = latencies[operation];
+    if (latency === undefined) return absent;
+    return [latency.p50.median, latency.p99.median, latency.max.max].map(digits).join(" / ");
+  };
+  return tableOf(rows, ({ name, operation }) => `${name}: ${operation}`, cell);
+}
+
+/** CPU seconds per unit of work, server and agent. */
+export function cpuTable(scenarios: readonly ScenarioResult[]): Table | undefined {
+  const counted = scenarios.filter(({ ways }) => Object.values(ways).some((way) => way.cpu));
+  if (counted.length === 0) return undefined;
+  const cell = (way: WayResult) =>
+    way.cpu === undefined
+      ? absent
+      : `${digits(way.cpu.server.median)} + ${digits(way.cpu.agent.median)} = ${digits(cpuOf(way) ?? 0)}`;
+  const titled = ({ name, work }: ScenarioResult) => `${name}, per ${work}`;
+  return tableOf(counted, titled, cell, { title: "share", of: cpuRatioOf });
+}
+
+/** MiB of server and agent after the measurement, and the most that each ever had. */
+export function memoryTable(scenarios: readonly ScenarioResult[]): Table {
+  const half = ({ after, peak }: { readonly after: number; readonly peak: number }) =>
+    `${Math.round(after)} (${Math.round(peak)})`;
+  const cell = ({ memory }: WayResult) =>
+    memory === undefined ? absent : `${half(memory.server)} + ${half(memory.agent)}`;
+  return tableOf(
+    scenarios.filter(({ ways }) => Object.values(ways).some((way) => way.memory)),
+    ({ name }) => name,
+    cell,
+  );
+}
+
+/** What went wrong, a line each. */
+export function failureLines(scenarios: readonly ScenarioResult[]): string[] {
+  return scenarios.flatMap(({ name, ways }) =>
+    Object.entries(ways).flatMap(([way, { failures }]) =>
+      [...new Set(failures)].map((failure) => `${name}, ${way}: ${failure}`),
+    ),
+  );
+}
+
+/** A column for each way that any of the scenarios has, in the order of their appearance; a comparison stands behind its ours. */
+function tableOf<S extends ScenarioResult>(
+  scenarios: readonly S[],
+  title: (scenario: S) => string,
+  cell: (way: WayResult, scenario: S) => string,
+  ratio?: { readonly title: string; readonly of: (scenario: S, comparison: Comparison) => number | undefined },
+): Table {
+  const ways = [...new Set(scenarios.flatMap((scenario) => Object.keys(scenario.ways)))];
+  const columns = ways.flatMap((way) => {
+    const own = {
+      head: way,
+      of: (scenario: S) => {
+        const result = scenario.ways[way];
+        return result === undefined ? absent : cell(result, scenario);
+      },
+    };
+    const comparison = comparisons.find(({ ours, theirs }) => ours === way && ways.includes(theirs));
+    if (ratio === undefined || comparison === undefined) return [own];
+    const of = (scenario: S) => {
+      const value = ratio.of(scenario, comparison);
+      return value === undefined ? absent : digits(value);
+    };
+    return [own, { head: ratio.title, of }];
+  });
+  return {
+    head: ["", ...columns.map(({ head }) => head)],
+    rows: scenarios.map((scenario) => [title(scenario), ...columns.map(({ of }) => of(scenario))]),
+  };
+}

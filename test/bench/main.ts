@@ -1,0 +1,105 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { buildClient, usualClient } from "../interop/client-programs.ts";
+import { GoEndpoints } from "../interop/go-endpoints.ts";
+import { buildReference } from "../support/processes.ts";
+import { repositoryRoot } from "../support/repository-root.ts";
+import { machineFacts } from "./about.ts";
+import { cpuTable, failureLines, figureTable, latencyTable, type Table } from "./figures.ts";
+import { verdicts } from "./gate.ts";
+import { type Options, parseOptions, usage } from "./options.ts";
+import { expectedSeconds, type Plan, planOf } from "./plan.ts";
+import { Profiles } from "./profiles.ts";
+import { publish, readPublished, writePages } from "./published.ts";
+import type { Results, ScenarioResult } from "./results.ts";
+import { runScenario } from "./run.ts";
+import { screenTable } from "./tables.ts";
+import { referenceVersion } from "./ways.ts";
+
+/** `npm run bench`: what Hawser carries beside what the reference does, on this machine. Needs Go. */
+const unpublished = join(repositoryRoot, ".bench");
+const [failed, misused, skipped] = [1, 2, 77];
+const say = (text: string) => process.stdout.write(`${text}\n`);
+
+/** Resolves to the exit code. */
+async function main(argv: readonly string[]): Promise<number> {
+  let options: Options;
+  let plan: Plan;
+  try {
+    options = parseOptions(argv);
+    plan = planOf(options);
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n\n${usage}\n`);
+    return misused;
+  }
+  if (options.mode === "page") {
+    writePages(readPublished());
+    return 0;
+  }
+  const published = options.mode === "gate" ? readPublished().scenarios : [];
+  try {
+    await build();
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== "go_missing") throw error;
+    process.stderr.write(`SKIPPED: the benchmark did not run: ${(error as Error).message}\n`);
+    return skipped;
+  }
+  const results = await measure(plan, options);
+  show(results.scenarios);
+  mkdirSync(unpublished, { recursive: true });
+  writeFileSync(join(unpublished, "results.json"), JSON.stringify(results, undefined, 1));
+  if (options.mode === "whole") publish(results);
+  return options.mode === "gate" ? judge(results.scenarios, published) : 0;
+}
+
+async function build(): Promise<void> {
+  await buildClient(usualClient);
+  for (const half of ["server", "agent"] as const) await buildReference(`reference-${referenceVersion}`, half);
+}
+
+async function measure({ scenarios, rounds, stretch }: Plan, { profile }: Options): Promise<Results> {
+  const facts = machineFacts();
+  const began = performance.now();
+  const profiles = profile ? new Profiles(join(unpublished, "profiles")) : undefined;
+  const minutesSince = () => Number(((performance.now() - began) / 60_000).toFixed(1));
+  say(
+    `${scenarios.length} scenarios, about ${Math.ceil(expectedSeconds({ scenarios, rounds, stretch }) / 60)} minutes`,
+  );
+  const endpoints = await GoEndpoints.start();
+  const results: ScenarioResult[] = [];
+  try {
+    for (const [index, scenario] of scenarios.entries()) {
+      const tell = (line: string) => say(`${minutesSince()} min, ${index + 1} of ${scenarios.length}: ${line}`);
+      results.push(await runScenario(scenario, endpoints, { rounds, stretch, ...(profiles && { profiles }) }, tell));
+    }
+  } finally {
+    await endpoints.stop();
+  }
+  if (profiles !== undefined) {
+    writeFileSync(join(unpublished, "profiles.md"), profiles.tables());
+    say("Profiles are in .bench/profiles, the functions that took most in .bench/profiles.md.");
+  }
+  const about = { ...facts, rounds, secondsEach: stretch.lengthMs / 1_000, minutes: minutesSince() };
+  return { about, scenarios: results };
+}
+
+function show(scenarios: readonly ScenarioResult[]): void {
+  const table = (title: string, content: Table | undefined) => {
+    if (content !== undefined) say(`\n${title}\n${screenTable(content.head, content.rows)}`);
+  };
+  table("Figures; ratio: Hawser to the reference, above 1 Hawser is better", figureTable(scenarios));
+  table("Latency in ms: p50 / p99 / longest", latencyTable(scenarios));
+  table("CPU seconds: server + agent; share: Hawser to the reference, below 1 Hawser uses less", cpuTable(scenarios));
+  for (const line of failureLines(scenarios)) say(line);
+}
+
+function judge(scenarios: readonly ScenarioResult[], published: readonly ScenarioResult[]): number {
+  const all = verdicts(scenarios, published);
+  say("");
+  for (const { passed, line } of all) say(`gate ${passed ? "passed" : "FAILED"}: ${line}`);
+  return all.every(({ passed }) => passed) ? 0 : failed;
+}
+
+// Processes that were started go with this one when it exits.
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(failed));
+process.exitCode = await main(process.argv.slice(2));

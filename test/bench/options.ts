@@ -1,0 +1,54 @@
+import { parseArgs } from "node:util";
+
+/** What the command line of `npm run bench --` asks for. */
+export interface Options {
+  /** A whole run is published; any other only shown. */
+  readonly mode: "whole" | "part" | "gate" | "page";
+  readonly only?: RegExp;
+  readonly quick: boolean;
+  readonly rounds: number;
+  readonly profile: boolean;
+}
+
+export const usage = `npm run bench                      measures all and writes docs/performance.{json,md} and its plots
+npm run bench -- --page            writes page and plots again from docs/performance.json
+npm run bench -- --only='down|up'  only the scenarios with such a name; shown, not published
+npm run bench -- --quick           in two minutes, what the gate needs
+npm run bench -- --gate            the same, and fails where Hawser has lost against the published ratios
+with any of the two or none: --rounds=5, --profile (CPU profiles of Hawser's halves into .bench/profiles)`;
+
+const wholeRounds = 5;
+const quickRounds = 3;
+
+/** Throws an error with the offending flag in it. */
+export function parseOptions(argv: readonly string[]): Options {
+  const { values } = parseArgs({
+    args: [...argv],
+    options: {
+      only: { type: "string" },
+      quick: { type: "boolean", default: false },
+      gate: { type: "boolean", default: false },
+      page: { type: "boolean", default: false },
+      profile: { type: "boolean", default: false },
+      rounds: { type: "string" },
+    },
+  });
+  const { only, gate, page, profile } = values;
+  const quick = values.quick || gate;
+  if (page && argv.length > 1) throw new Error("--page measures nothing: it stands alone");
+  if (gate && (only !== undefined || profile))
+    throw new Error("--gate measures what it needs: no --only, no --profile");
+  const rounds = Number(values.rounds ?? (quick ? quickRounds : wholeRounds));
+  if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds=${values.rounds}: a whole number from 1 on`);
+  const isPart = quick || profile || only !== undefined || values.rounds !== undefined;
+  const mode = page ? "page" : gate ? "gate" : isPart ? "part" : "whole";
+  return { mode, quick, rounds, profile, ...(only !== undefined && { only: patternOf(only) }) };
+}
+
+function patternOf(text: string): RegExp {
+  try {
+    return new RegExp(text, "i");
+  } catch (error) {
+    throw new Error(`--only=${text}: no regular expression`, { cause: error });
+  }
+}

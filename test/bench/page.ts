@@ -1,0 +1,57 @@
+import { cpuTable, failureLines, figureTable, latencyTable, memoryTable, type Table } from "./figures.ts";
+import type { Plot } from "./plots.ts";
+import type { About, Group, Results, ScenarioResult } from "./results.ts";
+import { markdownTable } from "./tables.ts";
+
+/** What a reader has to know of a group besides its tables. */
+const remarks: Readonly<Record<Group, string>> = {
+  bulk: "Bytes as fast as they go, on connections that are open already. Both ways at once counts the sum.",
+  echo: "200 bytes there and back, each connection without a pause.",
+  dials:
+    "A connection is opened, 16 bytes go there and back, and it is closed; the time of a dial is that up to the answer. The relay has a TLS handshake for each, which no tunnel has.",
+  "mixed load":
+    "An echo beside bulk waits behind it somewhere. A stalled reader is a client that has stopped reading an endless download, with all between full: the reference then answers nothing more on that agent, so it is measured beside one at most, and a dial or echo that never came back counts with its age.",
+  "long path":
+    "A delay between server and agent, made by a process between them. The first 6 s of a link are not measured.",
+  memory:
+    "What resident memory grows by. Idle agents speak the reference's link at either server, since thousands of agent processes do not fit on a machine.",
+};
+
+/** docs/performance.md, from what docs/performance.json holds. `plots` are the files beside it. */
+export function performancePage({ about, scenarios }: Results, plots: readonly Plot[]): string {
+  const groups = [...new Set(scenarios.map(({ group }) => group))];
+  const failures = failureLines(scenarios);
+  return `${[
+    "# Performance",
+    introduction(about),
+    reading,
+    ...groups.map((group) => section(group, scenarios, plots)),
+    `## Memory of each scenario\n\nServer + agent in MiB, after a measurement and in brackets the most since they started.\n\n${markdown(memoryTable(scenarios))}`,
+    ...(failures.length > 0 ? [`## What failed\n\n${failures.map((line) => `- ${line}`).join("\n")}`] : []),
+  ].join("\n\n")}\n`;
+}
+
+function introduction({ commit, date, rounds, secondsEach, minutes, versions, machine }: About): string {
+  const { cores, model, kernel, memoryGiB } = machine;
+  return `Written by \`npm run bench\` at commit ${commit} on ${date}, in ${minutes} minutes, from [performance.json](performance.json), which it wrote as well. ${cores} cores (${model}), ${memoryGiB} GiB, Linux ${kernel}, Node ${versions.node}. Hawser ${versions.hawser}, the reference ${versions.reference} built with ${versions.go}.
+
+Clients and endpoints are processes of a Go program, the client with the reference's own library or plain CONNECT; frontends listen on Unix sockets, server and agent speak mTLS on loopback. Each way to the endpoints is measured for ${secondsEach} s after a warm-up, in ${rounds} rounds (heavy ones and those for orientation in fewer), in which all take turns. Every scenario starts its processes anew.`;
+}
+
+const reading = `A figure is the median of its rounds, with the smallest and the largest behind it. **ratio** is Hawser against the reference at the same frontend: above 1 Hawser is better. **share** is CPU time of server and agent together, Hawser's to the reference's: below 1 Hawser uses less. On so few cores clients, endpoints, server and agent share them all, so read the ratios, not the absolutes. "direct TCP" has nothing between, "TLS relay in Node" is two processes that pass bytes over a TLS connection for each connection, without multiplexing: about what the runtime can do.`;
+
+function section(group: Group, all: readonly ScenarioResult[], plots: readonly Plot[]): string {
+  const scenarios = all.filter((scenario) => scenario.group === group);
+  const latencies = latencyTable(scenarios);
+  const cpu = cpuTable(scenarios);
+  return [
+    `## ${group[0]?.toUpperCase()}${group.slice(1)}`,
+    remarks[group],
+    markdown(figureTable(scenarios)),
+    ...(latencies ? [`Latency in ms: p50 / p99 / longest of all rounds.\n\n${markdown(latencies)}`] : []),
+    ...(cpu ? [`CPU seconds, server + agent.\n\n${markdown(cpu)}`] : []),
+    ...plots.filter((plot) => plot.group === group).map(({ title, file }) => `![${title}](performance/${file})`),
+  ].join("\n\n");
+}
+
+const markdown = ({ head, rows }: Table) => markdownTable(head, rows);

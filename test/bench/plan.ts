@@ -1,0 +1,50 @@
+import type { Stretch } from "./load.ts";
+import type { Options } from "./options.ts";
+import { comparisons } from "./results.ts";
+import { hasRound } from "./run.ts";
+import { type Scenario, scenarios } from "./scenarios.ts";
+
+const wholeStretch: Stretch = { warmMs: 500, lengthMs: 3_000 };
+const quickStretch: Stretch = { warmMs: 300, lengthMs: 1_000 };
+
+/** What is measured, and how long each time. */
+export interface Plan {
+  readonly scenarios: readonly Scenario[];
+  readonly rounds: number;
+  readonly stretch: Stretch;
+}
+
+/** Throws if nothing is left to measure. */
+export function planOf({ only, quick, rounds }: Pick<Options, "only" | "quick" | "rounds">): Plan {
+  const chosen = scenarios
+    .filter((scenario) => (!quick || scenario.quick) && (only === undefined || only.test(scenario.name)))
+    .map((scenario) =>
+      quick ? { ...scenario, ways: scenario.ways.filter(isCompared), firstWarmMs: 1_000 } : scenario,
+    );
+  if (chosen.length === 0) {
+    throw new Error(
+      `--only=${only?.source}: no such scenario; there are\n${scenarios.map(({ name }) => name).join("\n")}`,
+    );
+  }
+  return { scenarios: chosen, rounds, stretch: quick ? quickStretch : wholeStretch };
+}
+
+const isCompared = ({ name }: Scenario["ways"][number]) =>
+  comparisons.some(({ ours, theirs }) => name === ours || name === theirs);
+
+/** What a run of the plan takes about, without builds. */
+export function expectedSeconds({ scenarios, rounds, stretch }: Plan): number {
+  const startSeconds = 1;
+  const endSeconds = 0.5;
+  return scenarios.reduce((sum, scenario) => {
+    const { freshEachRound = false, firstWarmMs = 2_000, lengthMs = stretch.lengthMs, moreSeconds = 0 } = scenario;
+    for (const way of scenario.ways) {
+      for (let round = 1; hasRound(scenario, way, round, rounds); round++) {
+        const isNew = freshEachRound || round === 1;
+        sum += (isNew ? startSeconds + firstWarmMs / 1_000 : stretch.warmMs / 1_000) + lengthMs / 1_000;
+        sum += endSeconds + moreSeconds;
+      }
+    }
+    return sum;
+  }, 0);
+}

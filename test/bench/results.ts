@@ -1,0 +1,140 @@
+import { advantage, type Better, type Spread, spreadOf } from "./statistics.ts";
+
+/** What docs/performance.json holds. Times of latencies are in milliseconds, CPU in seconds, memory in MiB. */
+export interface Results {
+  readonly about: About;
+  readonly scenarios: readonly ScenarioResult[];
+}
+
+export interface About {
+  readonly commit: string;
+  readonly date: string;
+  readonly rounds: number;
+  readonly secondsEach: number;
+  readonly minutes: number;
+  readonly versions: Readonly<Record<"hawser" | "reference" | "node" | "go", string>>;
+  readonly machine: {
+    readonly cores: number;
+    readonly model: string;
+    readonly kernel: string;
+    readonly memoryGiB: number;
+  };
+}
+
+/** What a scenario is called and how its figure reads. */
+export interface Heading {
+  readonly name: string;
+  readonly group: Group;
+  readonly unit: string;
+  readonly better: Better;
+  /** What CPU is counted for, if it is. */
+  readonly work?: Work;
+}
+
+export type Group = "bulk" | "echo" | "dials" | "mixed load" | "long path" | "memory";
+export type Work = "GB" | "1,000 dials" | "1,000 echoes";
+
+export interface ScenarioResult extends Heading {
+  /** By the way's name, in the order in which they were measured. */
+  readonly ways: Readonly<Record<string, WayResult>>;
+}
+
+export interface WayResult {
+  readonly figure: Spread;
+  /** The figure of each round, in order; null where it failed. */
+  readonly rounds: readonly (number | null)[];
+  readonly latencies: Readonly<Partial<Record<Operation, Latency<Spread>>>>;
+  /** Per unit of work. */
+  readonly cpu?: Halves<Spread>;
+  readonly memory?: Halves<MemoryMiB>;
+  /** What went wrong: rounds that have no figure, and dials that failed in one that has. */
+  readonly failures: readonly string[];
+}
+
+export type Operation = "echo" | "dial";
+
+export interface Latency<T> {
+  readonly p50: T;
+  readonly p99: T;
+  readonly max: T;
+}
+
+export interface Halves<T> {
+  readonly server: T;
+  readonly agent: T;
+}
+
+export interface MemoryMiB {
+  readonly after: number;
+  readonly peak: number;
+}
+
+/** What one measurement of one way brought. */
+export interface Sample {
+  readonly figure: number;
+  readonly latencies?: Readonly<Partial<Record<Operation, Latency<number>>>>;
+  readonly cpu?: Halves<number>;
+  readonly memory?: Halves<MemoryMiB>;
+  readonly failures?: readonly string[];
+}
+
+/** A round without a sample brings the text of what went wrong. Undefined if no round has a sample. */
+export function wayResult(rounds: readonly (Sample | string)[]): WayResult | undefined {
+  const samples = rounds.filter((round) => typeof round !== "string");
+  if (samples.length === 0) return undefined;
+  const over = (of: (sample: Sample) => number | undefined) => {
+    const values = samples.map(of).filter((value) => value !== undefined);
+    return values.length === 0 ? undefined : spreadOf(values);
+  };
+  const cpu = halves((half) => over((sample) => sample.cpu?.[half]));
+  const memory = halves((half) => {
+    const peak = over((sample) => sample.memory?.[half].peak);
+    const after = over((sample) => sample.memory?.[half].after);
+    return peak && after && { after: after.median, peak: peak.max };
+  });
+  const latencies: Partial<Record<Operation, Latency<Spread>>> = {};
+  for (const operation of ["echo", "dial"] as const) {
+    const [p50, p99, max] = (["p50", "p99", "max"] as const).map((of) =>
+      over(({ latencies }) => latencies?.[operation]?.[of]),
+    );
+    if (p50 && p99 && max) latencies[operation] = { p50, p99, max };
+  }
+  return {
+    figure: spreadOf(samples.map(({ figure }) => figure)),
+    rounds: rounds.map((round) => (typeof round === "string" ? null : round.figure)),
+    latencies,
+    ...(cpu && { cpu }),
+    ...(memory && { memory }),
+    failures: rounds.flatMap((round) => (typeof round === "string" ? [round] : (round.failures ?? []))),
+  };
+}
+
+function halves<T>(of: (half: keyof Halves<unknown>) => T | undefined): Halves<T> | undefined {
+  const [server, agent] = [of("server"), of("agent")];
+  return server === undefined || agent === undefined ? undefined : { server, agent };
+}
+
+/** The ways that are held against each other: same frontend, Hawser's pair and the reference's. */
+export const comparisons = ["gRPC", "CONNECT"].map((frontend) => ({
+  frontend,
+  ours: `Hawser, ${frontend}`,
+  theirs: `reference, ${frontend}`,
+}));
+export type Comparison = (typeof comparisons)[number];
+
+/** By the medians; undefined where one of the two was not measured. */
+export function ratioOf({ ways, better }: ScenarioResult, { ours, theirs }: Comparison): number | undefined {
+  const [mine, other] = [ways[ours], ways[theirs]];
+  return mine && other && advantage(mine.figure.median, other.figure.median, better);
+}
+
+/** Server and agent together, ours to theirs: below 1 ours uses less. */
+export function cpuRatioOf({ ways }: ScenarioResult, { ours, theirs }: Comparison): number | undefined {
+  const [mine, other] = [cpuOf(ways[ours]), cpuOf(ways[theirs])];
+  return mine !== undefined && other !== undefined ? mine / other : undefined;
+}
+
+/** Server and agent together. */
+export function cpuOf(way: WayResult | undefined): number | undefined {
+  return way?.cpu && way.cpu.server.median + way.cpu.agent.median;
+}

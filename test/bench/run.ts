@@ -1,0 +1,71 @@
+import type { GoEndpoints } from "../interop/go-endpoints.ts";
+import type { Stretch } from "./load.ts";
+import type { Profiles } from "./profiles.ts";
+import { type Sample, type ScenarioResult, type WayResult, wayResult } from "./results.ts";
+import type { Scenario } from "./scenarios.ts";
+import { StartedWay } from "./started-way.ts";
+import { digits } from "./statistics.ts";
+
+export interface RunOptions {
+  readonly rounds: number;
+  readonly stretch: Stretch;
+  readonly profiles?: Profiles;
+}
+
+/** Whether this way is measured in this round, counted from 1: some are there for orientation and need few. */
+export function hasRound(scenario: Scenario, way: Scenario["ways"][number], round: number, rounds: number): boolean {
+  return round <= Math.min(rounds, scenario.roundsMax ?? rounds, way.roundsMax ?? rounds);
+}
+
+/** One scenario with all its ways, round by round in turn. A round that fails costs its way a restart, and the run nothing. */
+export async function runScenario(
+  scenario: Scenario,
+  endpoints: GoEndpoints,
+  { rounds, stretch, profiles }: RunOptions,
+  tell: (line: string) => void,
+): Promise<ScenarioResult> {
+  const ways = scenario.ways.map((way) => ({
+    started: new StartedWay(way, scenario, profiles),
+    rounds: [] as (Sample | string)[],
+  }));
+  try {
+    if (!scenario.freshEachRound) await Promise.all(ways.map(({ started }) => started.running.catch(() => {})));
+    for (let round = 1; round <= rounds; round++) {
+      for (const { started, rounds: own } of ways) {
+        if (!hasRound(scenario, started.way, round, rounds)) continue;
+        const warmMs = started.isNew ? (scenario.firstWarmMs ?? 2_000) : stretch.warmMs;
+        const stage = { endpoints, stretch: { lengthMs: scenario.lengthMs ?? stretch.lengthMs, warmMs } };
+        const sample = await measured(scenario, started, stage);
+        own.push(sample);
+        const figure = typeof sample === "string" ? sample : `${digits(sample.figure)} ${scenario.unit}`;
+        tell(`${scenario.name}, round ${round} of ${rounds}, ${started.way.name}: ${figure}`);
+      }
+    }
+  } finally {
+    for (const { started } of ways) await started.stop();
+  }
+  const results: Record<string, WayResult> = {};
+  for (const { started, rounds: own } of ways) {
+    const result = wayResult(own);
+    if (result !== undefined) results[started.way.name] = result;
+  }
+  const { name, group, unit, better, work } = scenario;
+  return { name, group, unit, better, ...(work && { work }), ways: results };
+}
+
+async function measured(
+  scenario: Scenario,
+  started: StartedWay,
+  stage: Parameters<Scenario["measure"]>[1],
+): Promise<Sample | string> {
+  try {
+    const sample = await scenario.measure(await started.running, stage);
+    // What failed may have left something behind.
+    if (scenario.freshEachRound || sample.failures !== undefined) await started.stop();
+    else started.isNew = false;
+    return sample;
+  } catch (error) {
+    await started.stop();
+    return `failed: ${String(error instanceof Error ? error.message : error).split("\n")[0]}`;
+  }
+}

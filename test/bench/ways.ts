@@ -1,0 +1,104 @@
+import { linkFromAfar } from "../interop/far-agent.ts";
+import { frontendArgs } from "../interop/tunnel-client.ts";
+import type { ManagedProcess } from "../support/managed-process.ts";
+import { type FrontendKind, here, type Implementation, type Place } from "../support/processes.ts";
+import { Tunnel } from "../support/tunnel.ts";
+import { startRelay } from "./relay.ts";
+import type { Halves } from "./results.ts";
+
+/** How a client reaches the endpoints. */
+export interface Way {
+  readonly name: string;
+  /** At most so many rounds: what is there for orientation only needs few. */
+  readonly roundsMax?: number;
+  start(place: WayPlace): Promise<RunningWay>;
+}
+
+export interface WayPlace {
+  /** Between server and agent; 0 for none. */
+  readonly oneWayMs: number;
+  /** Where Hawser's own halves run: a profile is made there. The reference's take no notice. */
+  readonly ours: Halves<Place>;
+}
+
+export interface RunningWay {
+  /** The load generator's flags. */
+  readonly clientArgs: readonly string[];
+  /** The processes between; none for a direct connection. */
+  readonly halves?: Halves<ManagedProcess>;
+  /** For what needs more than the client does. */
+  readonly tunnel?: Tunnel;
+  stop(): Promise<void>;
+}
+
+export const referenceVersion = "v0.36.0";
+const reference: Implementation = `reference-${referenceVersion}`;
+const protocolNames = { grpc: "gRPC", connect: "CONNECT" } as const;
+
+export const direct: Way = {
+  name: "direct TCP",
+  roundsMax: 1,
+  start: async () => ({ clientArgs: ["--proto=direct"], stop: async () => {} }),
+};
+
+export const relay: Way = {
+  name: "TLS relay in Node",
+  roundsMax: 2,
+  start: async ({ oneWayMs }) => {
+    const { server, agent, path, stop } = await startRelay(oneWayMs);
+    return { clientArgs: ["--proto=connect", `--uds=${path}`], halves: { server, agent }, stop };
+  },
+};
+
+/** The reference's pair and Hawser's behind each other, so that what else the machine does falls on both alike. */
+export const grpcPairs: readonly Way[] = [pair(reference, reference, "grpc"), pair("hawser", "hawser", "grpc")];
+export const connectPairs: readonly Way[] = [
+  pair(reference, reference, "connect"),
+  pair("hawser", "hawser", "connect"),
+];
+/** Halves of either kind with the other kind's. */
+export const mixedPairs: readonly Way[] = [pair("hawser", reference, "grpc"), pair(reference, "hawser", "grpc")];
+
+function pair(server: Implementation, agent: Implementation, protocol: FrontendKind["protocol"]): Way {
+  const named = (implementation: Implementation) => (implementation === "hawser" ? "Hawser" : "reference");
+  const halves = server === agent ? named(server) : `${named(server)} server + ${named(agent)} agent`;
+  return {
+    name: `${halves}, ${protocolNames[protocol]}`,
+    start: (place) => startPair(server, agent, protocol, place),
+  };
+}
+
+async function startPair(
+  server: Implementation,
+  agent: Implementation,
+  protocol: FrontendKind["protocol"],
+  { oneWayMs, ours }: WayPlace,
+): Promise<RunningWay> {
+  const places = {
+    server: server === "hawser" ? ours.server : here,
+    agent: agent === "hawser" ? ours.agent : here,
+  };
+  const frontend: FrontendKind = { protocol, transport: "uds" };
+  // As manifests have them. The tests' own make an agent look around ten times a second.
+  const agentFlags = ["--sync-interval=1s", "--sync-interval-cap=10s", "--probe-interval=1s"];
+  const agentCount = oneWayMs === 0 ? 1 : 0;
+  const tunnel = await Tunnel.start({ server, agent, frontend, agentCount, places, agentFlags });
+  try {
+    const start = { implementation: agent, place: places.agent, flags: agentFlags };
+    const far = oneWayMs === 0 ? undefined : await linkFromAfar(tunnel, oneWayMs, start);
+    const agentProcess = far?.agent ?? tunnel.agents[0];
+    if (agentProcess === undefined) throw new Error("the tunnel has no agent");
+    return {
+      clientArgs: frontendArgs(tunnel),
+      halves: { server: tunnel.server, agent: agentProcess },
+      tunnel,
+      stop: async () => {
+        await far?.stop();
+        await tunnel.stop();
+      },
+    };
+  } catch (error) {
+    await tunnel.stop();
+    throw error;
+  }
+}

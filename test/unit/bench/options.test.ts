@@ -1,0 +1,50 @@
+import { describe, expect, test } from "vitest";
+import { parseOptions } from "../../bench/options.ts";
+import { expectedSeconds, planOf } from "../../bench/plan.ts";
+
+describe("the command line", () => {
+  test("publishes a whole run and nothing less", () => {
+    expect(parseOptions([])).toMatchObject({ mode: "whole", rounds: 5 });
+    for (const part of ["--quick", "--only=down", "--profile", "--rounds=5"]) {
+      expect(parseOptions([part]).mode).toBe("part");
+    }
+  });
+
+  test("has the gate measure what --quick does", () => {
+    expect(parseOptions(["--gate"])).toMatchObject({ mode: "gate", quick: true, rounds: 3 });
+  });
+
+  test.each([
+    [["--rounds=0"], "--rounds=0"],
+    [["--rounds=many"], "--rounds=many"],
+    [["--only=("], "--only=("],
+    [["--page", "--quick"], "--page"],
+    [["--gate", "--profile"], "--gate"],
+    [["--fast"], "--fast"],
+  ])("refuses %s by its name", (argv, name) => {
+    expect(() => parseOptions(argv)).toThrow(name);
+  });
+});
+
+describe("the plan", () => {
+  test("of a whole run fits 40 minutes, of a quick one two", () => {
+    expect(expectedSeconds(planOf(parseOptions([]))) / 60).toBeLessThan(40);
+    expect(expectedSeconds(planOf(parseOptions(["--quick"])))).toBeLessThan(130);
+  });
+
+  test("of a quick run has Hawser and the reference alone", () => {
+    for (const { ways } of planOf(parseOptions(["--quick"])).scenarios) {
+      const wanted = ["reference, gRPC", "Hawser, gRPC", "reference, CONNECT", "Hawser, CONNECT"];
+      expect(ways.map(({ name }) => name)).toEqual(wanted);
+    }
+  });
+
+  test("says which scenarios there are where none is left", () => {
+    expect(() => planOf(parseOptions(["--only=sideways"]))).toThrow("bulk down on 1");
+  });
+
+  test("names each scenario once", () => {
+    const names = planOf(parseOptions([])).scenarios.map(({ name }) => name);
+    expect(new Set(names).size).toBe(names.length);
+  });
+});

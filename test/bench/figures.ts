@@ -80,14 +80,16 @@ export function failureLines(scenarios: readonly ScenarioResult[]): string[] {
   );
 }
 
-/** A column for each way that any of the scenarios has, in the order of their appearance; a comparison stands behind its ours. */
+/** A column for each way that any of the scenarios has something of, in the order of their appearance; a comparison stands behind its ours. */
 function tableOf<S extends ScenarioResult>(
   scenarios: readonly S[],
   title: (scenario: S) => string,
   cell: (way: WayResult, scenario: S) => string,
   ratio?: { readonly title: string; readonly of: (scenario: S, comparison: Comparison) => number | undefined },
 ): Table {
-  const ways = [...new Set(scenarios.flatMap((scenario) => Object.keys(scenario.ways)))];
+  const hasCell = (way: string) =>
+    scenarios.some((scenario) => scenario.ways[way] && cell(scenario.ways[way], scenario) !== absent);
+  const ways = [...new Set(scenarios.flatMap((scenario) => Object.keys(scenario.ways)))].filter(hasCell);
   const columns = ways.flatMap((way) => {
     const own = {
       head: way,

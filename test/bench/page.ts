@@ -1,6 +1,6 @@
 import { cpuTable, failureLines, figureTable, latencyTable, memoryTable, type Table } from "./figures.ts";
 import type { Plot } from "./plots.ts";
-import type { About, Group, Results, ScenarioResult } from "./results.ts";
+import { type About, type Group, isMixed, type Results, type ScenarioResult } from "./results.ts";
 import { markdownTable } from "./tables.ts";
 
 /** What a reader has to know of a group besides its tables. */
@@ -17,15 +17,23 @@ const remarks: Readonly<Record<Group, string>> = {
     "What resident memory grows by. Idle agents speak the reference's link at either server, since thousands of agent processes do not fit on a machine.",
 };
 
+const mixedRemark =
+  "A half of Hawser's works with a half of the reference's, over the reference's link. Both pairs stand beside, with the same frontend.";
+
 /** docs/performance.md, from what docs/performance.json holds. `plots` are the files beside it. */
 export function performancePage({ about, scenarios }: Results, plots: readonly Plot[]): string {
   const groups = [...new Set(scenarios.map(({ group }) => group))];
+  const pure = scenarios.map((scenario) => onlyWays(scenario, (way) => !isMixed(way)));
+  const mixed = scenarios
+    .filter(({ ways }) => Object.keys(ways).some(isMixed))
+    .map((scenario) => onlyWays(scenario, (way) => isMixed(way) || way.endsWith(", gRPC")));
   const failures = failureLines(scenarios);
   return `${[
     "# Performance",
     introduction(about),
     reading,
-    ...groups.map((group) => section(group, scenarios, plots)),
+    ...groups.map((group) => section(group, pure, plots)),
+    ...(mixed.length > 0 ? [`## One half of each\n\n${mixedRemark}\n\n${tables(mixed)}`] : []),
     `## Memory of each scenario\n\nServer + agent in MiB, after a measurement and in brackets the most since they started.\n\n${markdown(memoryTable(scenarios))}`,
     ...(failures.length > 0 ? [`## What failed\n\n${failures.map((line) => `- ${line}`).join("\n")}`] : []),
   ].join("\n\n")}\n`;
@@ -41,17 +49,27 @@ Clients and endpoints are processes of a Go program, the client with the referen
 const reading = `A figure is the median of its rounds, with the smallest and the largest behind it. **ratio** is Hawser against the reference at the same frontend: above 1 Hawser is better. **share** is CPU time of server and agent together, Hawser's to the reference's: below 1 Hawser uses less. On so few cores clients, endpoints, server and agent share them all, so read the ratios, not the absolutes. "direct TCP" has nothing between, "TLS relay in Node" is two processes that pass bytes over a TLS connection for each connection, without multiplexing: about what the runtime can do.`;
 
 function section(group: Group, all: readonly ScenarioResult[], plots: readonly Plot[]): string {
-  const scenarios = all.filter((scenario) => scenario.group === group);
-  const latencies = latencyTable(scenarios);
-  const cpu = cpuTable(scenarios);
+  const own = plots.filter((plot) => plot.group === group);
   return [
     `## ${group[0]?.toUpperCase()}${group.slice(1)}`,
     remarks[group],
+    tables(all.filter((scenario) => scenario.group === group)),
+    ...own.map(({ title, file }) => `![${title}](performance/${file})`),
+  ].join("\n\n");
+}
+
+function tables(scenarios: readonly ScenarioResult[]): string {
+  const latencies = latencyTable(scenarios);
+  const cpu = cpuTable(scenarios);
+  return [
     markdown(figureTable(scenarios)),
     ...(latencies ? [`Latency in ms: p50 / p99 / longest of all rounds.\n\n${markdown(latencies)}`] : []),
     ...(cpu ? [`CPU seconds, server + agent.\n\n${markdown(cpu)}`] : []),
-    ...plots.filter((plot) => plot.group === group).map(({ title, file }) => `![${title}](performance/${file})`),
   ].join("\n\n");
+}
+
+function onlyWays(scenario: ScenarioResult, wanted: (way: string) => boolean): ScenarioResult {
+  return { ...scenario, ways: Object.fromEntries(Object.entries(scenario.ways).filter(([way]) => wanted(way))) };
 }
 
 const markdown = ({ head, rows }: Table) => markdownTable(head, rows);

@@ -56,7 +56,8 @@ function plot(
     animation: false,
     backgroundColor: "#ffffff",
     title: { text: title, left: 10, top: 8, textStyle: { fontSize: 15 } },
-    legend: { bottom: 8, data: ways },
+    // Widths of text are guessed without a browser; the gaps have room for the error.
+    legend: { bottom: 8, itemGap: 32, data: ways },
     grid: { left: 250, right: 60, top: 45, bottom: 65 },
     xAxis: { type: "value" },
     yAxis: { type: "category", inverse: true, data: scenarios.map(({ name }) => name), axisTick: { show: false } },

@@ -114,6 +114,10 @@ function halves<T>(of: (half: keyof Halves<unknown>) => T | undefined): Halves<T
   return server === undefined || agent === undefined ? undefined : { server, agent };
 }
 
+/** Of a pair of one half of each. */
+export const mixedName = (server: string, agent: string) => `${server} server + ${agent} agent`;
+export const isMixed = (way: string) => way.includes(" server + ");
+
 /** The ways that are held against each other: same frontend, Hawser's pair and the reference's. */
 export const comparisons = ["gRPC", "CONNECT"].map((frontend) => ({
   frontend,

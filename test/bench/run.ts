@@ -66,6 +66,15 @@ async function measured(
     return sample;
   } catch (error) {
     await started.stop();
-    return `failed: ${String(error instanceof Error ? error.message : error).split("\n")[0]}`;
+    const { message } = error as Error;
+    process.stderr.write(`${message}\n`);
+    return `failed: ${shortened(message)}`;
   }
+}
+
+/** Without the log of a process, which may stand behind or before what happened. */
+function shortened(message: string): string {
+  const lines = message.trim().split("\n");
+  const [first = ""] = lines;
+  return first.startsWith("---") ? `${first.replaceAll("-", "").trim()}: ${lines.at(-1)}` : first;
 }

@@ -53,7 +53,7 @@ function dials(name: string, atOnce: number, rest: Rest): Scenario {
 }
 
 function besideStalled(count: number, ways: readonly Way[]): Scenario {
-  const name = `dials and echoes beside ${count} stalled readers`;
+  const name = `dials and echoes beside ${count} stalled reader${count === 1 ? "" : "s"}`;
   const heading: Heading = { name, group: "mixed load", unit: "dials/s", better: "more" };
   const measure = (way: RunningWay, stage: Stage) =>
     besideStalledReaders(way, stage, count, { echoes: 8, dials: 2 }, { figure: dialsPerSecond });
@@ -78,7 +78,7 @@ function overLongPath(direction: "down" | "up", roundTripMs: number): Scenario {
 }
 
 function idle(what: "connections" | "agents", count: number, ways: readonly Way[], moreSeconds: number): Scenario {
-  const name = `${count} idle ${what}`;
+  const name = `${count.toLocaleString("en")} idle ${what}`;
   const unit = what === "connections" ? "KiB each, both halves" : "KiB each, server";
   const measure = (way: RunningWay, stage: Stage) =>
     what === "connections" ? idleConnections(way, stage, count) : idleAgents(way, count);

@@ -4,7 +4,7 @@ import type { ManagedProcess } from "../support/managed-process.ts";
 import { type FrontendKind, here, type Implementation, type Place } from "../support/processes.ts";
 import { Tunnel } from "../support/tunnel.ts";
 import { startRelay } from "./relay.ts";
-import type { Halves } from "./results.ts";
+import { type Halves, mixedName } from "./results.ts";
 
 /** How a client reaches the endpoints. */
 export interface Way {
@@ -61,7 +61,7 @@ export const mixedPairs: readonly Way[] = [pair("hawser", reference, "grpc"), pa
 
 function pair(server: Implementation, agent: Implementation, protocol: FrontendKind["protocol"]): Way {
   const named = (implementation: Implementation) => (implementation === "hawser" ? "Hawser" : "reference");
-  const halves = server === agent ? named(server) : `${named(server)} server + ${named(agent)} agent`;
+  const halves = server === agent ? named(server) : mixedName(named(server), named(agent));
   return {
     name: `${halves}, ${protocolNames[protocol]}`,
     start: (place) => startPair(server, agent, protocol, place),

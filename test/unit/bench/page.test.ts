@@ -58,6 +58,13 @@ describe("the page", () => {
     expect(page).toContain("| 200 B echo on 1 | 80 (92) + 70 (70) | 80 (92) + 70 (70) |");
   });
 
+  test("has pairs of one half of each in a table of their own", () => {
+    const figures = { "reference, gRPC": [1], "Hawser, gRPC": [2], "Hawser server + reference agent, gRPC": [3] };
+    const text = performancePage({ ...results, scenarios: [scenarioResult({}, figures)] }, []);
+    const rows = text.split("\n").filter((line) => line.startsWith("| bulk down on 1, MB/s"));
+    expect(rows).toEqual(["| bulk down on 1, MB/s | 1 | 2 | 2 |", "| bulk down on 1, MB/s | 1 | 2 | 2 | 3 |"]);
+  });
+
   test("tells of a reference that stops, and of what failed", () => {
     expect(page).toContain("| dials beside stalled, dials/s | 0 | 9 | ∞ |");
     expect(page).toContain("- dials beside stalled, reference, gRPC: failed: no answer");

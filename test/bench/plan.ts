@@ -1,7 +1,7 @@
 import type { Stretch } from "./load.ts";
 import type { Options } from "./options.ts";
 import { comparisons } from "./results.ts";
-import { hasRound } from "./run.ts";
+import { firstWarmMs, hasRound } from "./run.ts";
 import { type Scenario, scenarios } from "./scenarios.ts";
 
 const wholeStretch: Stretch = { warmMs: 500, lengthMs: 3_000 };
@@ -19,7 +19,9 @@ export function planOf({ only, quick, rounds }: Pick<Options, "only" | "quick" |
   const chosen = scenarios
     .filter((scenario) => (!quick || scenario.quick) && (only === undefined || only.test(scenario.name)))
     .map((scenario) =>
-      quick ? { ...scenario, ways: scenario.ways.filter(isCompared), firstWarmMs: 1_000 } : scenario,
+      quick
+        ? { ...scenario, ways: scenario.ways.filter(isCompared), firstWarmMs: scenario.firstWarmMs ?? 1_000 }
+        : scenario,
     );
   if (chosen.length === 0) {
     throw new Error(
@@ -37,11 +39,16 @@ export function expectedSeconds({ scenarios, rounds, stretch }: Plan): number {
   const startSeconds = 1;
   const endSeconds = 0.5;
   return scenarios.reduce((sum, scenario) => {
-    const { freshEachRound = false, firstWarmMs = 2_000, lengthMs = stretch.lengthMs, moreSeconds = 0 } = scenario;
+    const {
+      freshEachRound = false,
+      firstWarmMs: warmMs = firstWarmMs,
+      lengthMs = stretch.lengthMs,
+      moreSeconds = 0,
+    } = scenario;
     for (const way of scenario.ways) {
       for (let round = 1; hasRound(scenario, way, round, rounds); round++) {
         const isNew = freshEachRound || round === 1;
-        sum += (isNew ? startSeconds + firstWarmMs / 1_000 : stretch.warmMs / 1_000) + lengthMs / 1_000;
+        sum += (isNew ? startSeconds + warmMs / 1_000 : stretch.warmMs / 1_000) + lengthMs / 1_000;
         sum += endSeconds + moreSeconds;
       }
     }

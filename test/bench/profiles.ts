@@ -17,13 +17,13 @@ export class Profiles {
   /** Empties the folder. */
   constructor(folder: string) {
     rmSync(folder, { recursive: true, force: true });
+    mkdirSync(folder, { recursive: true });
     this.#folder = folder;
   }
 
   /** Where halves run so that each leaves its profile when it exits by itself. */
   placesOf(scenario: string, way: string): Halves<Place> {
     const folder = join(this.#folder, `${scenario}; ${way}`);
-    mkdirSync(folder, { recursive: true });
     const place = (half: keyof Halves<unknown>): Place => ({
       ...here,
       command: ({ file, args, ...rest }) => ({

@@ -6,6 +6,9 @@ import type { Scenario } from "./scenarios.ts";
 import { StartedWay } from "./started-way.ts";
 import { digits } from "./statistics.ts";
 
+/** A way that has just started is warmed up for so long: Node compiles what runs often, which takes it some thousand turns. */
+export const firstWarmMs = 3_000;
+
 export interface RunOptions {
   readonly rounds: number;
   readonly stretch: Stretch;
@@ -33,7 +36,7 @@ export async function runScenario(
     for (let round = 1; round <= rounds; round++) {
       for (const { started, rounds: own } of ways) {
         if (!hasRound(scenario, started.way, round, rounds)) continue;
-        const warmMs = started.isNew ? (scenario.firstWarmMs ?? 2_000) : stretch.warmMs;
+        const warmMs = started.isNew ? (scenario.firstWarmMs ?? firstWarmMs) : stretch.warmMs;
         const stage = { endpoints, stretch: { lengthMs: scenario.lengthMs ?? stretch.lengthMs, warmMs } };
         const sample = await measured(scenario, started, stage);
         own.push(sample);
@@ -76,5 +79,5 @@ async function measured(
 function shortened(message: string): string {
   const lines = message.trim().split("\n");
   const [first = ""] = lines;
-  return first.startsWith("---") ? `${first.replaceAll("-", "").trim()}: ${lines.at(-1)}` : first;
+  return first.startsWith("---") ? lines.slice(-2).join(", ") : first;
 }

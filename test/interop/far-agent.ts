@@ -30,7 +30,7 @@ export interface FarAgent {
   stop(): Promise<void>;
 }
 
-/** Links the first agent of a tunnel that has none. */
+/** Links the first agent of a tunnel that has none. Leaves nothing behind if that fails. */
 export async function linkFromAfar(
   tunnel: Tunnel,
   oneWayMs: number,
@@ -38,13 +38,17 @@ export async function linkFromAfar(
 ): Promise<FarAgent> {
   const { workspace, server } = tunnel;
   const way = await LongWay.start({ host: server.agentHost, port: server.agentPort }, oneWayMs);
-  const agent = await startAgent({ ...start, workspace, agentPort: way.port, agentId: "far" });
-  await tunnel.serverCounts(1);
-  return {
-    agent,
-    stop: async () => {
-      await agent.stop();
-      await way.stop();
-    },
+  let agent: ProxyProcess | undefined;
+  const stop = async () => {
+    await agent?.stop();
+    await way.stop();
   };
+  try {
+    agent = await startAgent({ ...start, workspace, agentPort: way.port, agentId: "far" });
+    await tunnel.serverCounts(1);
+    return { agent, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
 }

@@ -72,6 +72,7 @@ export abstract class MessageStream implements GrpcStream, WatchedCall {
     http2.on("close", () => {
       if (this.#status === undefined) this.onHttp2Close();
     });
+    http2.on("aborted", () => setImmediate(() => this.#aborted()));
     // "close" follows every error, and what the call makes of it is decided there.
     http2.on("error", () => {});
   }
@@ -264,6 +265,13 @@ export abstract class MessageStream implements GrpcStream, WatchedCall {
     if (this.#receiveState === "discarding") return;
     this.#parser.push(chunk);
     this.advance();
+  }
+
+  /** Node keeps a stream that was reset with NO_ERROR until a write that was under way has ended, which it never does then. */
+  #aborted(): void {
+    if (this.#status !== undefined || !this.broken) return;
+    this.onHttp2Close();
+    this.#http2.destroy();
   }
 
   #scheduleFlush(): void {

@@ -218,6 +218,23 @@ test.each([
   expect(events).toEqual(["CANCELLED"]);
 });
 
+test("a reset with NO_ERROR ends a call also while a message to its client finds no room", async () => {
+  const ended = deferred<GrpcStatus>();
+  const serve = (call: GrpcServerCall) => {
+    call.start({ onMessage: () => {}, onClose: ended.resolve });
+    call.send(Buffer.alloc(1024 * 1024));
+  };
+  await stop();
+  await start({ handlers: new Map([["/x", serve]]) });
+  const path = { ":method": "POST", ":path": "/x", "content-type": "application/grpc", te: "trailers" };
+  // With trailers to wait for, Node's end of a stream that it resets is not sent.
+  const stream = client.request(path, { endStream: false, waitForTrailers: true });
+  stream.on("error", () => {});
+  stream.write(frame("first"));
+  stream.once("readable", () => stream.close(0));
+  expect(await ended.promise).toMatchObject({ code: GrpcCode.CANCELLED });
+});
+
 test("a deadline shorter than the call ends it", async () => {
   const answer = await answerOf(request({ ":path": "/test.Test/Hold", "grpc-timeout": "20m" }));
   expect(answer.status).toBe("4");

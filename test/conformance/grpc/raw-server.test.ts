@@ -102,6 +102,21 @@ describe("how a call ends", () => {
   });
 });
 
+test("RST_STREAM NO_ERROR ends a call also while a message is on its way and finds no room", async () => {
+  answer = (stream) => {
+    stream.pause();
+    // With trailers to wait for, Node's end of a stream that it resets is not sent.
+    stream.respond(grpc, { waitForTrailers: true });
+    stream.once("readable", () => stream.close(0));
+  };
+  const call = session.open("/x");
+  const collected = collect(call);
+  call.send(Buffer.alloc(1024 * 1024));
+  expect(await collected).toMatchObject({ code: GrpcCode.INTERNAL, ended: false });
+  answer = (stream) => respond(stream, [frame("fine")], { "grpc-status": "0" });
+  expect(await collect(session.open("/x"))).toMatchObject({ code: GrpcCode.OK, messages: ["fine"] });
+});
+
 test("GOAWAY refuses the calls past its last one and lets the others end", async () => {
   const streams: ServerHttp2Stream[] = [];
   const both = deferred<void>();

@@ -121,10 +121,7 @@ export function describeSmall(pairings: readonly Pairing[]): void {
         const [victim] = tunnel.agents;
         if (victim === undefined) throw new Error("an agent was to be there");
         tunnel.killAgent(victim);
-        await until("its connections to end", () => held.endedCount === fewConnections, {
-          withinMs: 5_000,
-          describe: () => `${held.endedCount} have ended\n${tunnel.describe()}`,
-        });
+        await allEnd(held);
         await tunnel.serverCounts(0);
         const none = { status: 500, text: /no agent available/i };
         expectFailure(await dial(addresses().echo), pairing, differences, none);
@@ -150,6 +147,7 @@ export function describeSmall(pairings: readonly Pairing[]): void {
           await leaving.exited;
           tunnel.agents.splice(tunnel.agents.indexOf(leaving), 1);
           await tunnel.serverCounts(1);
+          await allEnd(held);
           expect(await held.echo()).toEqual({ answered: 0, failed: 0, ended: fewConnections });
         } else {
           expect(await held.echo()).toEqual({ answered: fewConnections, failed: 0, ended: 0 });
@@ -162,6 +160,12 @@ export function describeSmall(pairings: readonly Pairing[]): void {
         await held.stop();
       }
     });
+
+    /** Resolves when the client knows of the end of the few that were held. */
+    function allEnd(held: HeldConnections): Promise<unknown> {
+      const describe = () => `${held.endedCount} have ended\n${tunnel.describe()}`;
+      return until("its connections to end", () => held.endedCount === fewConnections, { withinMs: 5_000, describe });
+    }
 
     /** Resolves if this agent, which holds some, gets one of 32 more, as of two that are equal it does but for once in billions. */
     async function someGoTo(agent: Tunnel["agents"][number]): Promise<void> {

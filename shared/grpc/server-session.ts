@@ -5,7 +5,7 @@ import type { Log } from "../log.ts";
 import { Connection } from "./connection.ts";
 import { connectionWindowBytes, resetCodes, resetsBeforeDrain, respondAndEndOptions } from "./http2-options.ts";
 import type { KeepaliveOptions } from "./keepalive.ts";
-import { type MessageStream, openGate, type StreamContext } from "./message-stream.ts";
+import type { MessageStream, SendGate, StreamContext } from "./message-stream.ts";
 import { metadataFromRaw } from "./metadata-wire.ts";
 import { SendArena } from "./send-queue.ts";
 import { type CallRequest, ServerCall } from "./server-call.ts";
@@ -16,6 +16,7 @@ import type { CallWatch, GrpcServerCall, GrpcServerSession } from "./stream.ts";
 import { decodeTimeout } from "./timeout.ts";
 
 export interface ServerSessionOptions {
+  readonly gate: SendGate;
   readonly handlers: ReadonlyMap<string, (call: GrpcServerCall) => void>;
   /** Whether to ask the client to go after many resets. */
   readonly drainOnResets: boolean;
@@ -29,7 +30,7 @@ export interface ServerSessionOptions {
 export class ServerSession implements GrpcServerSession, StreamContext {
   readonly socket: Socket;
   readonly arena = new SendArena();
-  readonly gate = openGate;
+  readonly gate: SendGate;
   readonly #http2: ServerHttp2Session;
   readonly #options: ServerSessionOptions;
   readonly #clock: Clock;
@@ -51,6 +52,7 @@ export class ServerSession implements GrpcServerSession, StreamContext {
     this.#clock = deps.clock;
     this.#log = deps.log;
     this.socket = socket;
+    this.gate = options.gate;
     this.#settings = new SettingsSender(http2);
     this.#connection = new Connection(deps, http2, socket, {
       tcp: options.tcp,

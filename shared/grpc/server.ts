@@ -1,9 +1,12 @@
 import { performServerHandshake } from "node:http2";
 import type { Socket } from "node:net";
+import { TLSSocket } from "node:tls";
 import type { Clock } from "../clock.ts";
 import type { Log } from "../log.ts";
+import { ElasticSocket } from "./elastic-socket.ts";
 import { type GrpcServerRole, initialCalls, serverSessionOptions } from "./http2-options.ts";
 import type { KeepaliveOptions } from "./keepalive.ts";
+import { openGate } from "./message-stream.ts";
 import { ServerSession } from "./server-session.ts";
 import type { CallWatch, GrpcServerCall, GrpcServerSession } from "./stream.ts";
 
@@ -52,8 +55,10 @@ export class GrpcServer {
    */
   accept(socket: Socket, tcp?: Socket): GrpcServerSession {
     const { role, maxCalls = initialCalls[role] } = this.#options;
-    const http2 = performServerHandshake(socket, serverSessionOptions(maxCalls));
+    const elastic = socket instanceof TLSSocket ? new ElasticSocket(socket) : undefined;
+    const http2 = performServerHandshake(elastic ?? socket, serverSessionOptions(maxCalls));
     const session = new ServerSession(this.#deps, http2, socket, {
+      gate: elastic ?? openGate,
       handlers: this.#options.handlers,
       drainOnResets: role === "frontends",
       tcp,

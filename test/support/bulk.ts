@@ -15,8 +15,10 @@ export function bulkEndpoint(seed: number): Promise<Endpoint> {
   });
 }
 
-/** Reads and writes without end; resolves when the first bytes have come. */
+/** Reads and writes until the connection ends, however it does; resolves when the first bytes have come. */
 export async function carryBulk(duplex: Duplex): Promise<void> {
+  // A write may be under way when it ends.
+  duplex.on("error", () => {});
   const busy = once(duplex, "data");
   const fill = () => {
     while (!duplex.destroyed && duplex.writable && duplex.write(Buffer.alloc(64 * 1024)));

@@ -103,8 +103,9 @@ export class TunnelClient {
   /** Resolves to the last object when the process has ended by itself. */
   async outcome<T>(): Promise<Outcome<T>> {
     const exit = await this.process.exited;
-    const last = this.#events.at(-1) as Outcome<T> | undefined;
-    if (last?.ok === undefined || last.ok !== (exit.code === 0)) {
+    // What it holds may end, and say so, after it has said how all of it went.
+    const last = this.printed<Outcome<T>>("ok").at(-1);
+    if (last === undefined || last.ok !== (exit.code === 0)) {
       throw new Error(`${this.process.name} ended with ${exit.signal ?? exit.code}\n${this.process.describe()}`);
     }
     return last;

@@ -34,6 +34,9 @@ export class ElasticSocket extends Duplex implements SendGate {
       if (!this.push(chunk)) socket.pause();
     });
     socket.on("end", () => this.push(null));
+    // A peer that has ended its side has left the session. Node's stream below a session would answer with an end of its own, and if the
+    // session writes while that end waits behind what such a peer does not read, an assertion of Node's fails and the process exits.
+    this.on("end", () => this.destroy());
     socket.on("error", (error) => this.destroy(error));
     socket.on("close", () => this.destroy());
   }

@@ -55,8 +55,7 @@ export class GrpcServer {
    */
   accept(socket: Socket, tcp?: Socket): GrpcServerSession {
     const { role, maxCalls = initialCalls[role] } = this.#options;
-    // Frontends come and go by the thousand, and Node's own assertions about a stream below a session fail at the end of some.
-    const elastic = role === "agents" && socket instanceof TLSSocket ? new ElasticSocket(socket) : undefined;
+    const elastic = socket instanceof TLSSocket ? new ElasticSocket(socket) : undefined;
     const http2 = performServerHandshake(elastic ?? socket, serverSessionOptions(maxCalls));
     const session = new ServerSession(this.#deps, http2, socket, {
       gate: elastic ?? openGate,

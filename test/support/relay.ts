@@ -10,10 +10,12 @@ export class Relay {
   acceptedCount = 0;
   readonly #server: Server;
   readonly #sockets: Set<Socket>;
+  readonly #far: Set<Socket>;
 
-  private constructor(server: Server, sockets: Set<Socket>) {
+  private constructor(server: Server, sockets: Set<Socket>, far: Set<Socket>) {
     this.#server = server;
     this.#sockets = sockets;
+    this.#far = far;
     server.on("connection", () => {
       this.acceptedCount += 1;
     });
@@ -22,6 +24,7 @@ export class Relay {
 
   static async start(targetPort: number): Promise<Relay> {
     const sockets = new Set<Socket>();
+    const farSockets = new Set<Socket>();
     const keep = (socket: Socket, peer: Socket) => {
       sockets.add(socket);
       socket.on("error", () => {});
@@ -32,13 +35,28 @@ export class Relay {
       socket.pipe(peer);
     };
     const server = createServer((near) => {
-      const far = connect(targetPort, host);
+      const far = connect({ port: targetPort, host, allowHalfOpen: true });
+      farSockets.add(far);
+      far.once("close", () => farSockets.delete(far));
       keep(near, far);
       keep(far, near);
     });
     server.listen(0, host);
     await once(server, "listening");
-    return new Relay(server, sockets);
+    return new Relay(server, sockets, farSockets);
+  }
+
+  /** Reads nothing of what the target sends from here on. */
+  stall(): void {
+    for (const far of this.#far) {
+      far.unpipe();
+      far.pause();
+    }
+  }
+
+  /** Ends every connection towards the target, with FIN. */
+  end(): void {
+    for (const far of this.#far) far.end();
   }
 
   /** Drops every connection; new ones are passed on as before. */

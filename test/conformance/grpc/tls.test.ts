@@ -1,4 +1,6 @@
+import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { connect as connectHttp2 } from "node:http2";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,6 +11,8 @@ import { GrpcServer } from "../../../shared/grpc/server.ts";
 import { GrpcCode } from "../../../shared/grpc/status.ts";
 import type { GrpcServerCall, GrpcServerSession } from "../../../shared/grpc/stream.ts";
 import { issueTestCertificates, type TestCertificates } from "../../support/certificates.ts";
+import { Relay } from "../../support/relay.ts";
+import { until } from "../../support/until.ts";
 import { deps } from "./hawser-peer.ts";
 import { deferred } from "./peers.ts";
 
@@ -106,6 +110,47 @@ test("a server that does not speak h2, or that the client does not trust", async
   });
   const foreign = connect(silent, { elastic: false, ca: certificates.endpointCa });
   await expect(foreign).rejects.toMatchObject({ code: GrpcCode.UNAVAILABLE, cause: expect.any(Error) });
+});
+
+test("a session is given up after its peer has ended and reads nothing", async () => {
+  const session = deferred<GrpcServerSession>();
+  const flood = (call: GrpcServerCall) => {
+    call.start({ onMessage() {}, onClose() {} });
+    for (let count = 0; count < 48; count++) call.send(Buffer.alloc(512 * 1024));
+  };
+  const server = new GrpcServer(deps, { handlers: new Map([["/Flood", flood]]), role: "agents" });
+  const port = await listen({ ALPNProtocols: ["h2"] }, (socket) => session.resolve(server.accept(socket)));
+  const relay = await Relay.start(port);
+  cleanUps.push(() => relay.stop());
+  const tls = connectTls({
+    port: relay.port,
+    host: "127.0.0.1",
+    ca: readFileSync(certificates.agentCa),
+    ALPNProtocols: ["h2"],
+  });
+  const client = connectHttp2("http://localhost", {
+    createConnection: () => tls,
+    settings: { initialWindowSize: 64 * 1024 * 1024 },
+  });
+  cleanUps.push(() => client.destroy());
+  client.on("error", () => {});
+  client.once("connect", () => client.setLocalWindowSize(64 * 1024 * 1024));
+  const request = client.request(
+    { ":method": "POST", ":path": "/Flood", "content-type": "application/grpc" },
+    { endStream: false },
+  );
+  request.on("error", () => {});
+  await once(request, "response");
+  relay.stall();
+  const accepted = await session.promise;
+  await until("writes to wait in the socket", () => accepted.socket.writableLength > 0, { withinMs: 10_000 });
+  const ended = once(accepted.socket, "end");
+  relay.end();
+  await ended;
+  // The end reaches HTTP/2 some turns of the loop later.
+  for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve));
+  accepted.abort("the test gives up");
+  await accepted.closed;
 });
 
 test("a listener that takes TCP and never answers the handshake", async () => {

@@ -50,7 +50,8 @@ test("a client that stops reading is counted as stalled at the server until it r
   duplex.pause();
   const stalled = (count: number) => async () => (await figure("server", "stalled_connections")) === count;
   await until("one stalled connection", stalled(1), { withinMs: 10_000 });
-  expect(await figure("server", "held_bytes")).toBeGreaterThan(64 * 1024);
+  // How much of a window waits here and how much at the agent depends on when the reader stopped; one chunk waits here at least.
+  expect(await figure("server", "held_bytes")).toBeGreaterThan(16 * 1024);
   duplex.resume();
   await until("no stalled connection", stalled(0), { withinMs: 10_000 });
 });

@@ -36,10 +36,10 @@ export interface FrontendIdentity {
 
 /**
  * kube-apiserver's clients lose endpoint bytes that come before they have taken in the answer to their dial: 58 to 65 of 100
- * without a pause, and with 10 ms from when it was queued still 1 of 300, where client and server shared two busy cores. Counted
- * from when the answer has left. A frontend that speaks first, as every TLS client does, waits for nothing.
+ * without a pause, and with 10 ms from when it was queued still 1 of 300, with 50 ms from when it had left 1 of 5,000, where client and
+ * server shared two busy cores. A frontend that speaks first, as every TLS client does, waits for nothing.
  */
-const holdEndpointMs = 50;
+const holdEndpointMs = 100;
 /** A frontend's FIN travels on as a full close where the wire has no half-close: after the endpoint was silent for this long. */
 const frontendFinGraceMs = 1_000;
 

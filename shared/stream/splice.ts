@@ -47,7 +47,10 @@ export interface SpliceOptions {
    * that full close is sent, so that an answer in flight is not lost.
    */
   readonly frontendFinGraceMs?: number;
-  /** Endpoint bytes wait until the frontend has sent its first byte, at most this long. Default 0. */
+  /**
+   * Endpoint bytes wait until the frontend has sent its first byte, at most this long, and on a machine that is too busy to be in
+   * time, up to five times that. Default 0.
+   */
   readonly holdEndpointMs?: number;
   /** Told of every write to the frontend: milliseconds until it could take more. */
   readonly onFrontendWrite?: (ms: number) => void;
@@ -60,6 +63,9 @@ export interface SpliceOptions {
 /** After a full close: how long, and for how many bytes, an end is still read so that its kernel does not answer our close with a reset. */
 const lingerMs = 2_000;
 const lingerBytes = 256 * 1024;
+/** A timer that comes later than this is one of a machine, or process, that is too busy to be in time. */
+const lateMs = 10;
+const holdsMax = 5;
 
 /**
  * Joins two Duplexes until both have closed, and tells who ended it and why. Never rejects.
@@ -164,10 +170,19 @@ class Splice implements BudgetedConnection {
     if (lifetimeMs) this.#after(lifetimeMs, () => this.reset("expired"));
     if (this.#options.holdEndpointMs) {
       this.#holdingEndpoint = true;
-      this.#after(this.#options.holdEndpointMs, () => this.#releaseEndpoint());
+      this.#hold(this.#options.holdEndpointMs, holdsMax);
     } else {
       this.#pump(this.#endpoint, this.#frontend);
     }
+  }
+
+  /** What delays this process may delay the frontend too, which then gets the time once more. */
+  #hold(ms: number, times: number): void {
+    const dueAt = this.#clock.now() + ms;
+    this.#after(ms, () => {
+      if (times > 1 && this.#clock.now() > dueAt + lateMs) this.#hold(ms, times - 1);
+      else this.#releaseEndpoint();
+    });
   }
 
   #releaseEndpoint(): void {

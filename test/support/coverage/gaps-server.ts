@@ -139,10 +139,10 @@ export const serverGaps: readonly GapSection[] = [
     gaps: [
       {
         theirs: "CONNECT: bytes of an endpoint that speaks first may stand before the 200, or come together with it.",
-        here: "The 200 goes alone, and endpoint bytes wait for the client's first byte or 50 ms.",
+        here: "The 200 goes alone, and endpoint bytes wait for the client's first byte or 100 ms.",
         ours: {
           "integration/server-first.test.ts": ["… connections to an endpoint that speaks first lose no byte"],
-          [dialer]: ["holds a talkative endpoint's first bytes back for 50 ms"],
+          [dialer]: ["holds a talkative endpoint's first bytes back for 100 ms"],
         },
       },
       {

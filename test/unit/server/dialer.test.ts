@@ -83,7 +83,7 @@ describe("a dial that succeeds", () => {
     expect(clock.pending).toBe(0);
   });
 
-  it("holds a talkative endpoint's first bytes back for 50 ms", async () => {
+  it("holds a talkative endpoint's first bytes back for 100 ms", async () => {
     const { dialer, request, asked, clock } = dialed("a");
     dialer.dial(request, byGrpc);
     const { endpoint, connection } = agentEnd();
@@ -92,7 +92,10 @@ describe("a dial that succeeds", () => {
     const atClient = receive(request.client);
     await turn();
     expect(atClient.bytes.length).toBe(0);
-    clock.advance(50);
+    clock.advance(99);
+    await turn();
+    expect(atClient.bytes.length).toBe(0);
+    clock.advance(1);
     await turn();
     expect(atClient.bytes.toString()).toBe("banner");
   });

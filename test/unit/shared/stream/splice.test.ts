@@ -364,6 +364,21 @@ describe("endpoint bytes held back", () => {
     expect(atClient.bytes.toString()).toBe("banner");
   });
 
+  it("wait once more while the clock itself comes late, but not for ever", async () => {
+    const { client, target, clock } = spliced({ holdEndpointMs: 10 });
+    const atClient = receive(client);
+    target.write("banner");
+    await turn();
+    for (let late = 1; late <= 4; late++) {
+      clock.stall(25);
+      await turn();
+      expect(atClient.bytes.length).toBe(0);
+    }
+    clock.stall(25);
+    await turn();
+    expect(atClient.bytes.toString()).toBe("banner");
+  });
+
   it("are not lost when the endpoint closes meanwhile", async () => {
     const { client, target, clock, done } = spliced({ holdEndpointMs: 10, endpointHalfClose: false });
     const atClient = receive(client);

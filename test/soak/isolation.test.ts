@@ -142,10 +142,12 @@ function tell(report: Report, whose: string, seen: Seen): void {
   report(`${whose}MB/s beside`, stalledRate);
   report(`${whose}% kept`, 100 * share);
   report(`${whose}CPU ms per MB without`, cost(seen.quiet));
-  report(`${whose}CPU ms per MB beside`, cost(seen.stalled));
+  // Where nothing has moved, or no dial was answered, there is nothing to tell of what that cost or took.
+  if (stalledRate > 0) report(`${whose}CPU ms per MB beside`, cost(seen.stalled));
   report(`${whose}p99 dial without, ms`, quietP99);
-  report(`${whose}p99 dial beside, ms`, stalledP99);
-  report(`${whose}dials answered beside`, over(seen.stalled, ({ dialMillis }) => dialMillis).flat().length);
+  const answered = over(seen.stalled, ({ dialMillis }) => dialMillis).flat().length;
+  if (answered > 0) report(`${whose}p99 dial beside, ms`, stalledP99);
+  report(`${whose}dials answered beside`, answered);
   report(
     `${whose}longest echo beside, ms`,
     Math.max(...over(seen.stalled, ({ longestEchoMillis }) => longestEchoMillis)),

@@ -1,5 +1,16 @@
 import { execFile } from "node:child_process";
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -111,6 +122,31 @@ it("the same inputs make the same bytes, and the sizes are told", { timeout: wit
   const sizes = [...stdout.matchAll(/([\d.]+) MiB unpacked/g)].map(([, size]) => Number(size));
   expect(sizes).toHaveLength(halves.length);
   for (const size of sizes) expect(size).toBeLessThan(190);
+});
+
+it("what is laid out for the Dockerfile is what is in the images", async () => {
+  const layout = join(folder, "layout");
+  await run(process.execPath, [join(repositoryRoot, "dist/tools/image/lay-out.js"), layout]);
+  for (const half of halves) {
+    const ours = [...imageOf(half).files].filter(([path]) => path === `/proxy-${half}` || path.startsWith("/hawser/"));
+    const from = (part: string) =>
+      readdirSync(join(layout, part), { encoding: "utf8", recursive: true, withFileTypes: true })
+        .filter((entry) => entry.isFile())
+        .map((entry) => join(entry.parentPath, entry.name).slice(join(layout, part).length));
+    const files = ours.filter(([, { header }]) => header.type === "file");
+    expect([...from("common"), ...from(half)].sort()).toEqual(files.map(([path]) => path).sort());
+    for (const part of ["common", half]) {
+      for (const path of from(part)) {
+        const entry = imageOf(half).files.get(path);
+        expect(statSync(join(layout, part, path)).mode & 0o777).toBe(entry?.header.mode);
+        expect(entry?.content.equals(readFileSync(join(layout, part, path)))).toBe(true);
+      }
+    }
+  }
+  await expect(run(process.execPath, [join(repositoryRoot, "dist/tools/image/lay-out.js")])).rejects.toMatchObject({
+    code: 1,
+    stderr: "lay-out: needs one argument, the folder to write to\n",
+  });
 });
 
 describe("bad input", () => {

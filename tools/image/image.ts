@@ -40,7 +40,6 @@ export function imageOf(half: Half, version: string, platform: Platform, layers:
         WorkingDir: "/",
         Labels: {
           "org.opencontainers.image.title": `hawser proxy-${half}`,
-          "org.opencontainers.image.version": version,
           "org.opencontainers.image.licenses": "Apache-2.0",
         },
       },

@@ -2,7 +2,6 @@
 // production dependencies, and the Node that runs this, with its libraries.
 import { mkdirSync, statSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { UsageError } from "../../shared/errors.ts";
 import { reportStartFailure } from "../../shared/process.ts";
@@ -13,9 +12,7 @@ import { type Image, imageOf, platformOf } from "./image.ts";
 import { halves } from "./image-layout.ts";
 import { layerOf } from "./layer.ts";
 import { nodeRuntime } from "./node-runtime.ts";
-
-/** Above dist/tools/image. */
-const root = fileURLToPath(new URL("../../..", import.meta.url));
+import { repositoryRoot as root } from "./repository-root.ts";
 
 process.exitCode = await main(process.argv.slice(2)).catch((error: unknown) => reportStartFailure("image", error));
 

@@ -1,0 +1,66 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseAllDocuments } from "yaml";
+import { agentFlags } from "../../agent/options-flags.ts";
+import { serverFlags } from "../../server/options-flags.ts";
+import { parseFlags } from "../../shared/options/pflag.ts";
+import type { Half } from "../../tools/image/image-layout.ts";
+import { repositoryRoot } from "./repository-root.ts";
+
+/** A Kubernetes object, of which tests look at these fields. */
+export interface Manifest {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly metadata: { readonly name: string; readonly namespace?: string };
+  readonly spec?: { readonly template?: { readonly spec: PodSpec } };
+}
+
+export interface PodSpec {
+  readonly containers: readonly Container[];
+  readonly initContainers?: readonly Container[];
+}
+
+export interface Container {
+  readonly name: string;
+  readonly image: string;
+  readonly command: readonly string[];
+  readonly args?: readonly string[];
+}
+
+/** Every object of a stream of YAML documents; empty documents are none. Throws what the parser says of a bad one. */
+export function parseManifests(text: string): readonly Manifest[] {
+  return parseAllDocuments(text)
+    .map((document) => {
+      if (!("errors" in document)) return undefined;
+      for (const error of [...document.errors, ...document.warnings]) throw error;
+      return document.toJS() as Manifest | null;
+    })
+    .filter((manifest) => manifest !== null && manifest !== undefined);
+}
+
+/** YAML files below a folder of the repository, by path from there. */
+export function yamlFiles(folder: string): ReadonlyMap<string, string> {
+  const names = readdirSync(join(repositoryRoot, folder), { encoding: "utf8", recursive: true });
+  return new Map(
+    names
+      .filter((name) => name.endsWith(".yaml"))
+      .sort()
+      .map((name) => [name, readFileSync(join(repositoryRoot, folder, name), "utf8")]),
+  );
+}
+
+export function containersOf({ spec }: Manifest): readonly Container[] {
+  const pod = spec?.template?.spec;
+  return [...(pod?.initContainers ?? []), ...(pod?.containers ?? [])];
+}
+
+export function halfOf({ command }: Container): Half | undefined {
+  if (command[0] === "/proxy-server") return "server";
+  return command[0] === "/proxy-agent" ? "agent" : undefined;
+}
+
+/** What a half makes of a container's arguments, after kubelet has put variables in. Throws its error for a flag that it does not know. */
+export function flagsOf({ args = [] }: Container, half: Half) {
+  const argv = args.map((arg) => arg.replaceAll("$(NODE_NAME)", "node-1").replaceAll("$(HOST_IP)", "192.0.2.1"));
+  return half === "server" ? parseFlags(argv, serverFlags).values : parseFlags(argv, agentFlags).values;
+}

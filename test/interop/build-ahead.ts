@@ -1,4 +1,5 @@
 import { setPriority } from "node:os";
+import { buildHelm, buildKustomize } from "../support/deploy-tools.ts";
 import { buildEtcd, buildKubeApi } from "../support/kube-api-processes.ts";
 import { buildReference, referenceVersions } from "../support/processes.ts";
 import { apiserverVersions, buildClient } from "./client-programs.ts";
@@ -20,6 +21,8 @@ const builds: readonly (() => Promise<string>)[] = [
   () => buildClient("konnectivity-client-v0.37.0"),
   buildEtcd,
   buildKubeApi,
+  buildKustomize,
+  buildHelm,
 ];
 
 // Started as the head of its own process group, which ends with all its compilers as soon as whoever started it is gone or

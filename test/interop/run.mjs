@@ -26,6 +26,7 @@ const order = [
   "reusable",
   "kubernetes-tokens",
   "kubernetes-leases",
+  "deploy",
   "hawser",
   "mixed",
   "reference",

@@ -1,7 +1,9 @@
-import type { Tunnel } from "../support/tunnel.ts";
+import type { TunnelFront } from "../support/tunnel.ts";
+
+type Front = Pick<TunnelFront, "server" | "kind" | "workspace">;
 
 /** As kube-apiserver takes it with --egress-selector-config-file. JSON is YAML. */
-export function egressConfiguration({ server: { frontend }, kind, workspace }: Tunnel): object {
+export function egressConfiguration({ server: { frontend }, kind, workspace }: Front): object {
   const { client, frontendCa } = workspace.certificates;
   const transport =
     frontend.transport === "uds"

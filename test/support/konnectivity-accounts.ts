@@ -18,7 +18,7 @@ export function allowEverything(api: KubeApi, user: string): Promise<void> {
   return bindClusterRole(api, user, "cluster-admin");
 }
 
-async function bindClusterRole(api: KubeApi, user: string, role: string): Promise<void> {
+export async function bindClusterRole(api: KubeApi, user: string, role: string): Promise<void> {
   await api.ensure(`${rbac}/clusterrolebindings`, {
     metadata: { name: user },
     roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: role },

@@ -21,6 +21,7 @@ export interface KubeApiSetting {
   /** What the bearer of this token may do is everything. */
   readonly adminToken: string;
   readonly tokenFile: string;
+  readonly flags: readonly string[];
 }
 
 export interface KubeApiOptions {
@@ -32,6 +33,8 @@ export interface KubeApiOptions {
   readonly names?: readonly string[];
   /** Users by their static tokens, besides the administrator. */
   readonly staticTokens?: Readonly<Record<string, string>>;
+  /** More flags. */
+  readonly flags?: readonly string[];
 }
 
 /** Writes keys, certificates and static tokens. */
@@ -70,6 +73,7 @@ export function writeKubeApiSetting(
     },
     adminToken,
     tokenFile: save("tokens.csv", `${adminToken},administrator,administrator,system:masters\n${users.join("")}`),
+    flags: options.flags ?? [],
   };
 }
 
@@ -78,10 +82,15 @@ export function buildEtcd(): Promise<string> {
 }
 
 export function buildKubeApi(): Promise<string> {
+  return buildKubernetes("kube-apiserver");
+}
+
+/** Builds a program of Kubernetes, in the one version that the tests run. */
+export function buildKubernetes(program: "kube-apiserver" | "kubelet" | "kubectl"): Promise<string> {
   return buildGo({
-    moduleDir: "test/interop/kubernetes/kube-apiserver",
-    package: "k8s.io/kubernetes/cmd/kube-apiserver",
-    out: "kube-apiserver",
+    moduleDir: "test/interop/kubernetes/programs",
+    package: `k8s.io/kubernetes/cmd/${program}`,
+    out: program,
   });
 }
 
@@ -133,6 +142,7 @@ export async function spawnKubeApi(workspace: Workspace, setting: KubeApiSetting
       "--service-cluster-ip-range=10.96.0.0/16",
       // A loopback address is none that it would publish.
       "--endpoint-reconciler-type=none",
+      ...setting.flags,
     ],
   });
 }

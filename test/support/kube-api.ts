@@ -108,15 +108,15 @@ export class KubeApi {
     return this.#writeKubeconfig(name, { token }, { "certificate-authority": this.#setting.caCert });
   }
 
-  /** The same with a certificate for this user, all of it in the file itself, as kubeadm writes them. */
-  writeCertificateKubeconfig(user: string): string {
+  /** The same with a certificate for this user, all of it in the file itself, as kubeadm writes them. `url` is where the user finds the API. */
+  writeCertificateKubeconfig(user: string, url = this.url): string {
     const base64 = (text: string) => Buffer.from(text).toString("base64");
     const { ca } = this.#setting;
     const pair = issueCertificate(ca, { commonName: user, validityDays: 1, usages: ["client"], names: [] });
     return this.#writeKubeconfig(
       user.replaceAll(":", "-"),
       { "client-certificate-data": base64(pair.cert), "client-key-data": base64(pair.key) },
-      { "certificate-authority-data": base64(ca.cert) },
+      { "certificate-authority-data": base64(ca.cert), server: url },
     );
   }
 

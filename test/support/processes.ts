@@ -47,6 +47,8 @@ export interface ServerStart {
   readonly env?: Readonly<Record<string, string>>;
   readonly workspace: Workspace;
   readonly frontend: FrontendKind;
+  /** Of its Unix socket in the workspace; `proxy.sock` if left out. */
+  readonly socketName?: string;
   /** Where it listens for agents; any free port if left out. */
   readonly agentPort?: number;
   /** More flags; they come last and so win. */
@@ -163,7 +165,7 @@ export async function startServer(start: ServerStart): Promise<ProxyServer> {
   const ports = { health: await freePort(), agent: start.agentPort ?? (await freePort()), admin: await freePort() };
   const frontend: FrontendAddress =
     start.frontend.transport === "uds"
-      ? { transport: "uds", path: workspace.path("proxy.sock") }
+      ? { transport: "uds", path: workspace.path(start.socketName ?? "proxy.sock") }
       : { transport: "tcp", host: place.host, port: await freePort() };
   const command = await commandOf(start, "server", [
     `--mode=${start.frontend.protocol === "grpc" ? "grpc" : "http-connect"}`,
@@ -222,7 +224,8 @@ export async function startAgent(start: AgentStart): Promise<ProxyProcess> {
   return orStop(agent, () => agent.answersOk(startedAt));
 }
 
-async function commandOf(
+/** What to execute for a half of this implementation with these arguments. */
+export async function commandOf(
   start: Pick<ServerStart, "implementation" | "place" | "env">,
   half: "server" | "agent",
   args: readonly string[],

@@ -3,13 +3,15 @@ import { readFileSync } from "node:fs";
 import { connect } from "node:tls";
 import type { PairFiles } from "./certificates.ts";
 import { RawSession, type RawStream } from "./raw-grpc.ts";
-import type { Tunnel } from "./tunnel.ts";
+import type { TunnelFront } from "./tunnel.ts";
 
 /** Destination that a raw agent serves, on a server that routes by destination; nothing listens there. */
 export const rawAgentHost = "127.0.0.2";
 
+type Front = Pick<TunnelFront, "server" | "workspace">;
+
 /** A TLS connection to the agent port; with the workspace's agent certificate unless told otherwise. */
-export async function agentSocket(tunnel: Tunnel, options: { readonly pair?: PairFiles | "none" } = {}) {
+export async function agentSocket(tunnel: Front, options: { readonly pair?: PairFiles | "none" } = {}) {
   const { certificates } = tunnel.workspace;
   const { pair = certificates.agent } = options;
   const socket = connect({
@@ -38,7 +40,7 @@ export interface RawAgentOptions {
 }
 
 /** Resolves when the server has linked it; it is then dialed for its address. */
-export async function linkRawAgent(tunnel: Tunnel, options: RawAgentOptions = {}): Promise<RawAgent> {
+export async function linkRawAgent(tunnel: Front, options: RawAgentOptions = {}): Promise<RawAgent> {
   const { agentId = "raw-agent", host = rawAgentHost, identifiers = `ipv4=${host}` } = options;
   const session = new RawSession(await agentSocket(tunnel));
   const stream = session.open("/AgentService/Connect", {

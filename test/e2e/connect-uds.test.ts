@@ -1,0 +1,3 @@
+import { kubectlSuite } from "./kubectl-suite.ts";
+
+kubectlSuite("connect/uds", { frontend: { protocol: "connect", transport: "uds" } });

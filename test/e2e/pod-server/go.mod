@@ -1,0 +1,3 @@
+module hawser.test/pod-server
+
+go 1.26

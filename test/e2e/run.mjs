@@ -1,0 +1,90 @@
+// Runs the tests of a whole cluster from a built tree: `node test/e2e/run.mjs [vitest arguments]`. Needs Linux, root, iproute2, iptables,
+// containerd, runc, the plugins of CNI, a static busybox, and Go. Where one is missing it says so in one line and exits with 77, which means
+// skipped, never passed. All of it happens in namespaces that go with one process; what does not go with that, cgroups and files, is removed
+// here, also after Ctrl-C, and a run that leaves something has failed.
+import { spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseCLI, startVitest } from "vitest/node";
+import { removeCgroup } from "../../dist/test/e2e/cgroups.js";
+import { findLeftovers } from "../../dist/test/e2e/leftovers.js";
+import { buildPodServer } from "../../dist/test/e2e/test-image.js";
+import { requireClusterTools } from "../../dist/test/e2e/tools.js";
+import { run } from "../../dist/test/netns/tools.js";
+import { buildEtcd, buildKubernetes } from "../../dist/test/support/kube-api-processes.js";
+import { buildReference } from "../../dist/test/support/processes.js";
+import { until } from "../../dist/test/support/until.js";
+
+const endsWithinMs = 20_000;
+
+const [first, ...rest] = process.argv.slice(2);
+if (first === "--inside") await runTests(rest);
+else process.exitCode = await enterNetwork(process.argv.slice(2));
+
+async function enterNetwork(given) {
+  try {
+    await requireClusterTools();
+    // Out here, because modules may have to be fetched.
+    await buildEtcd();
+    for (const program of ["kube-apiserver", "kubelet", "kubectl"]) await buildKubernetes(program);
+    for (const half of ["server", "agent"]) await buildReference("reference-v0.36.0", half);
+    await buildPodServer();
+  } catch (error) {
+    if (!["go_missing", "network_tools_missing", "cluster_tools_missing"].includes(error.code)) throw error;
+    process.stderr.write(`SKIPPED: the tests of a whole cluster did not run: ${error.message}\n`);
+    return 77;
+  }
+  const folder = mkdtempSync(join(tmpdir(), "hawser-e2e-"));
+  const cgroup = `hawser-e2e-${process.pid}`;
+  const again = [process.execPath, fileURLToPath(import.meta.url), "--inside", ...given];
+  const own = ["--net", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"];
+  const env = { ...process.env, TMPDIR: folder, HAWSER_E2E_CGROUP: cgroup };
+  const code = await exitOf(
+    spawn("unshare", [...own, ...again], { stdio: ["pipe", "inherit", "inherit"], env, detached: true }),
+  );
+  await cleanUp(folder, cgroup);
+  return code;
+}
+
+/** An interrupted run ends at once: everything in it goes with its first process. */
+function exitOf(child) {
+  const signals = ["SIGINT", "SIGTERM", "SIGHUP"];
+  const end = () => child.kill("SIGKILL");
+  for (const signal of signals) process.on(signal, end);
+  return new Promise((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", (code) => resolve(code ?? 130));
+  });
+}
+
+async function cleanUp(folder, cgroup) {
+  const processes = () => findLeftovers(folder, cgroup).filter((left) => left.startsWith("process "));
+  const describe = () => processes().join("\n");
+  await until("the end of every process of the run", () => processes().length === 0, {
+    withinMs: endsWithinMs,
+    describe,
+  });
+  await removeCgroup(cgroup);
+  rmSync(folder, { recursive: true, force: true });
+  const left = findLeftovers(folder, cgroup);
+  if (left.length > 0) throw new Error(`left by the run:\n${left.join("\n")}`);
+}
+
+async function runTests(given) {
+  // As soon as whoever started this is gone, by whatever means, so is all that runs here.
+  process.stdin.resume().on("end", () => process.exit(1));
+  await run("ip", "link", "set", "lo", "up");
+  // Named namespaces are files here; in this mount they are nobody else's, and go with it.
+  mkdirSync("/run/netns", { recursive: true });
+  await run("mount", "-t", "tmpfs", "tmpfs", "/run/netns");
+  const reporters = given.some((arg) => arg.startsWith("--reporter")) ? [] : ["--reporter=default"];
+  const checks = "--reporter=./test/e2e/checks-reporter.ts";
+  // One file at a time: each has a cluster of its own.
+  const args = ["vitest", "run", "--project", "e2e", "--no-file-parallelism", ...reporters, checks, ...given];
+  const { filter, options } = parseCLI(args);
+  const vitest = await startVitest("test", filter, options);
+  await vitest.close();
+  process.stdin.destroy();
+}

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { parseAllDocuments } from "yaml";
 import { agentFlags } from "../../agent/options-flags.ts";
 import { serverFlags } from "../../server/options-flags.ts";
+import type { FlagValues } from "../../shared/options/flag.ts";
 import { parseFlags } from "../../shared/options/pflag.ts";
 import type { Half } from "../../tools/image/image-layout.ts";
 import { repositoryRoot } from "./repository-root.ts";
@@ -60,7 +61,10 @@ export function halfOf({ command }: Container): Half | undefined {
 }
 
 /** What a half makes of a container's arguments, after kubelet has put variables in. Throws its error for a flag that it does not know. */
-export function flagsOf({ args = [] }: Container, half: Half) {
+export function flagsOf(container: Container, half: "server"): FlagValues<typeof serverFlags>;
+export function flagsOf(container: Container, half: "agent"): FlagValues<typeof agentFlags>;
+export function flagsOf(container: Container, half: Half): object;
+export function flagsOf({ args = [] }: Container, half: Half): object {
   const argv = args.map((arg) => arg.replaceAll("$(NODE_NAME)", "node-1").replaceAll("$(HOST_IP)", "192.0.2.1"));
   return half === "server" ? parseFlags(argv, serverFlags).values : parseFlags(argv, agentFlags).values;
 }

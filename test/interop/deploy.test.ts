@@ -3,7 +3,7 @@ import { join, relative } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { buildHelm, buildKustomize, chart, helm, kustomize } from "../support/deploy-tools.ts";
 import { type KubeApi, startKubeApi } from "../support/kube-api.ts";
-import { containersOf, flagsOf, halfOf, type Manifest, parseManifests } from "../support/manifests.ts";
+import { collectionOf, containersOf, flagsOf, halfOf, type Manifest, parseManifests } from "../support/manifests.ts";
 import { repositoryRoot } from "../support/repository-root.ts";
 import { Workspace } from "../support/workspace.ts";
 
@@ -60,28 +60,16 @@ const renderings: Readonly<Record<string, () => Promise<readonly Manifest[]>>> =
     ),
 };
 
-/** Where objects of a kind are made. */
-const collections: Readonly<Record<string, string>> = {
-  ServiceAccount: `/api/v1/namespaces/${namespace}/serviceaccounts`,
-  Service: `/api/v1/namespaces/${namespace}/services`,
-  Pod: `/api/v1/namespaces/${namespace}/pods`,
-  ClusterRoleBinding: "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
-  Role: `/apis/rbac.authorization.k8s.io/v1/namespaces/${namespace}/roles`,
-  RoleBinding: `/apis/rbac.authorization.k8s.io/v1/namespaces/${namespace}/rolebindings`,
-  DaemonSet: `/apis/apps/v1/namespaces/${namespace}/daemonsets`,
-  Deployment: `/apis/apps/v1/namespaces/${namespace}/deployments`,
-  NetworkPolicy: `/apis/networking.k8s.io/v1/namespaces/${namespace}/networkpolicies`,
-  PodDisruptionBudget: `/apis/policy/v1/namespaces/${namespace}/poddisruptionbudgets`,
-};
-
 /** What kube-apiserver says of an object that it takes to the last step but keeps not. A field that it does not know is an error. */
 async function dryRun(manifest: object & Pick<Manifest, "kind" | "metadata">): Promise<string> {
   const { kind, metadata } = manifest;
-  const collection = collections[kind];
-  if (collection === undefined) throw new Error(`no place for a ${kind}: add it to collections`);
   // One of the name may be there, but not the one that is asked about.
   const asked = { ...manifest, metadata: { ...metadata, name: `${metadata.name}-asked` } };
-  const { status, body } = await api.call("POST", `${collection}?dryRun=All&fieldValidation=Strict`, asked);
+  const { status, body } = await api.call(
+    "POST",
+    `${collectionOf(kind, namespace)}?dryRun=All&fieldValidation=Strict`,
+    asked,
+  );
   return status === 201 ? "taken" : `${kind} ${metadata.name}: ${(body as { readonly message: string }).message}`;
 }
 

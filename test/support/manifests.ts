@@ -26,6 +26,7 @@ export interface Container {
   readonly image: string;
   readonly command: readonly string[];
   readonly args?: readonly string[];
+  readonly resources?: { readonly limits: { readonly memory: string } };
 }
 
 /** Every object of a stream of YAML documents; empty documents are none. Throws what the parser says of a bad one. */
@@ -60,11 +61,35 @@ export function halfOf({ command }: Container): Half | undefined {
   return command[0] === "/proxy-agent" ? "agent" : undefined;
 }
 
-/** What a half makes of a container's arguments, after kubelet has put variables in. Throws its error for a flag that it does not know. */
+/** A container's arguments after kubelet has put variables in. */
+export function expandArguments({ args = [] }: Container, env: Readonly<Record<string, string>>): readonly string[] {
+  return args.map((arg) => arg.replaceAll(/\$\((\w+)\)/g, (whole, name: string) => env[name] ?? whole));
+}
+
+/** What a half makes of a container's arguments. Throws its error for a flag that it does not know. */
 export function flagsOf(container: Container, half: "server"): FlagValues<typeof serverFlags>;
 export function flagsOf(container: Container, half: "agent"): FlagValues<typeof agentFlags>;
 export function flagsOf(container: Container, half: Half): object;
-export function flagsOf({ args = [] }: Container, half: Half): object {
-  const argv = args.map((arg) => arg.replaceAll("$(NODE_NAME)", "node-1").replaceAll("$(HOST_IP)", "192.0.2.1"));
+export function flagsOf(container: Container, half: Half): object {
+  const argv = expandArguments(container, { NODE_NAME: "node-1", HOST_IP: "192.0.2.1" });
   return half === "server" ? parseFlags(argv, serverFlags).values : parseFlags(argv, agentFlags).values;
+}
+
+/** Where kube-apiserver makes objects of a kind. Throws for one that no manifest of ours has. */
+export function collectionOf(kind: string, namespace: string): string {
+  const collection: Readonly<Record<string, string>> = {
+    ServiceAccount: `/api/v1/namespaces/${namespace}/serviceaccounts`,
+    Service: `/api/v1/namespaces/${namespace}/services`,
+    Pod: `/api/v1/namespaces/${namespace}/pods`,
+    ClusterRoleBinding: "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+    Role: `/apis/rbac.authorization.k8s.io/v1/namespaces/${namespace}/roles`,
+    RoleBinding: `/apis/rbac.authorization.k8s.io/v1/namespaces/${namespace}/rolebindings`,
+    DaemonSet: `/apis/apps/v1/namespaces/${namespace}/daemonsets`,
+    Deployment: `/apis/apps/v1/namespaces/${namespace}/deployments`,
+    NetworkPolicy: `/apis/networking.k8s.io/v1/namespaces/${namespace}/networkpolicies`,
+    PodDisruptionBudget: `/apis/policy/v1/namespaces/${namespace}/poddisruptionbudgets`,
+  };
+  const path = collection[kind];
+  if (path === undefined) throw new Error(`no place for a ${kind}: add it to collectionOf`);
+  return path;
 }

@@ -42,6 +42,16 @@ it("both halves mean the same port, account, audience and leases", () => {
   });
 });
 
+it("a memory limit has room for three times what connections may hold", () => {
+  for (const { half, it: container } of programs) {
+    const [, size = "", unit = ""] = /^(\d+)([MG])i$/.exec(container.resources?.limits.memory ?? "") ?? [];
+    const limitMib = Number(size) * (unit === "G" ? 1024 : 1);
+    const held = flagsOf(container, half) as { readonly "max-held-mib": number };
+    expect(limitMib).toBeGreaterThanOrEqual(3 * held["max-held-mib"]);
+    expect(container.resources?.limits).not.toHaveProperty("cpu");
+  }
+});
+
 it("images are those of this version", () => {
   for (const { path, it: container } of containers.filter(({ it: { image } }) => image !== undefined)) {
     const half = path.startsWith("agent") ? "agent" : "server";

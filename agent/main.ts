@@ -9,14 +9,14 @@ import { type AgentOptions, parseAgentOptions } from "./options.ts";
 
 /** Runs a proxy agent until a signal ends it. `argv` without the program's name. Never rejects. */
 export function main(argv: readonly string[]): Promise<ExitCode> {
-  const metrics = new AgentMetrics({ version });
   return runProgram<AgentOptions>({
     name: "proxy-agent",
     parse: () => parseAgentOptions(argv, process.env),
-    metrics,
     open(options, deps) {
+      const metrics = new AgentMetrics({ version });
       const agent = new ProxyAgent({ clock: systemClock, random: Math.random, metrics, ...deps }, options);
       return {
+        registry: metrics.registry,
         healthRoutes: agentHealthRoutes({ ready: () => agent.ready, registry: metrics.registry }),
         adminRoutes: agentAdminRoutes({ healthPort: options.health.port }),
         start: () => agent.start(),

@@ -23,17 +23,13 @@ export class LinkMetrics {
       labels: ["state"],
       read: () => states.map((state) => ({ labels: { state }, value: this.#count(state) })),
     });
-    this.#perAgent(registry, "connections", "Connections that the agent carries.", sum, (link) => link.openConnections);
-    this.#perAgent(
-      registry,
-      "pending_dials",
-      "Dials that the agent has not answered.",
-      sum,
-      (link) => link.pendingDials,
-    );
+    const carried = "Connections that the agent carries.";
+    this.#perAgent(registry, "connections", carried, "sum", (link) => link.openConnections);
+    const waiting = "Dials that the agent has not answered.";
+    this.#perAgent(registry, "pending_dials", waiting, "sum", (link) => link.pendingDials);
     const shortest = "Shortest round trip to the agent that a PING has shown, in seconds; of links with lanes only.";
-    this.#perAgent(registry, "round_trip_seconds", shortest, Math.max, roundTrip);
-    this.#perAgent(registry, "silence_seconds", "Seconds since the agent's last byte.", Math.max, silence);
+    this.#perAgent(registry, "round_trip_seconds", shortest, "max", roundTrip);
+    this.#perAgent(registry, "silence_seconds", "Seconds since the agent's last byte.", "max", silence);
     this.#worst(registry, "round_trip_max_seconds", "The longest of all agents' round trips, in seconds.", roundTrip);
     this.#worst(
       registry,
@@ -52,20 +48,15 @@ export class LinkMetrics {
     return [...this.#links].filter((link) => link.state === state).length;
   }
 
-  /** `join` makes one figure of those of two links of one agent id. */
-  #perAgent(
-    registry: Registry,
-    name: string,
-    help: string,
-    join: (one: number, other: number) => number,
-    figure: Figure,
-  ): void {
+  /** `aggregator` makes one figure of those of several links of one agent id. */
+  #perAgent(registry: Registry, name: string, help: string, aggregator: "sum" | "max", figure: Figure): void {
     readings(registry, {
       type: "gauge",
       name: `hawser_server_agent_${name}`,
       help: `${help} One series for each agent, none if there are more than ${agentSeriesMax} agents.`,
+      aggregator,
       labels: ["agent"],
-      read: () => this.#byAgent(join, figure),
+      read: () => this.#byAgent(aggregator === "sum" ? sum : Math.max, figure),
     });
   }
 
@@ -92,7 +83,7 @@ export class LinkMetrics {
       }
       return worst;
     };
-    reading(registry, { type: "gauge", name: `hawser_server_agent_${name}`, help, read });
+    reading(registry, { type: "gauge", name: `hawser_server_agent_${name}`, help, aggregator: "max", read });
   }
 }
 

@@ -1,27 +1,18 @@
-import { systemClock } from "../shared/clock.ts";
-import { serverAdminRoutes, serverHealthRoutes } from "../shared/http/health-routes.ts";
 import type { ExitCode } from "../shared/process.ts";
 import { runProgram } from "../shared/program.ts";
-import { version } from "../shared/version.ts";
-import { ServerMetrics } from "./metrics.ts";
 import { parseServerOptions, type ServerOptions } from "./options.ts";
-import { ProxyServer } from "./server.ts";
+import { openService } from "./service.ts";
 
 /** Runs a proxy server until a signal ends it. `argv` without the program's name. Never rejects. */
 export function main(argv: readonly string[]): Promise<ExitCode> {
-  const metrics = new ServerMetrics({ version });
   return runProgram<ServerOptions>({
     name: "proxy-server",
     parse: () => parseServerOptions(argv, process.env),
-    metrics,
-    open(options, deps) {
-      const server = new ProxyServer({ clock: systemClock, random: Math.random, metrics, ...deps }, options);
-      return {
-        healthRoutes: serverHealthRoutes({ ready: () => server.ready, registry: metrics.registry }),
-        adminRoutes: serverAdminRoutes(metrics),
-        start: () => server.start(),
-        stop: (how) => server.stop(how),
-      };
+    async open(options, deps) {
+      if (options.workers === 1) return openService(options, deps);
+      // A server that is one process has nothing to do with it.
+      const { openPrimary } = await import("./workers/primary.ts");
+      return openPrimary(options, deps);
     },
     hurriedExitCode: 1,
   });

@@ -98,10 +98,12 @@ export class ServerMetrics {
     this.#readyBackendConnections = gauge(registry, {
       name: `${prefix}ready_backend_connections`,
       help: "Number of konnectivity agent connected to the proxy server. DEPRECATED, please use ready_backends",
+      aggregator: "min",
     });
     this.#readyBackends = gauges(registry, {
       name: `${prefix}ready_backends`,
       help: "Number of konnectivity agent connected to the proxy server",
+      aggregator: "min",
       labels: ["proxy_strategy"],
     });
     this.pendingDials = gauge(registry, {

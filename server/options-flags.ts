@@ -162,6 +162,13 @@ export const serverFlags = {
     help: "How many servers there are; agents link to as many.",
     status: works,
   },
+  workers: {
+    type: "int",
+    default: "1",
+    group: routing,
+    help: "Processes that share the work of this server, at most as many as there are cores; each is a server of its own to agents, which link to every one. 1 is this process alone.",
+    status: works,
+  },
   "proxy-strategies": {
     type: "string",
     default: "default",

@@ -10,6 +10,7 @@ import {
   type ListenAddress,
   requireHeaderText,
   requirePositive,
+  requireWithin,
   withPrefix,
 } from "../shared/options/checks.ts";
 import { answerFlags, logNotices, readLogOptions } from "../shared/options/common-flags.ts";
@@ -36,6 +37,7 @@ import {
   validateServerFlags,
 } from "./options-validate.ts";
 import type { StrategyName } from "./routing/strategies.ts";
+import { serverIdOf } from "./workers/server-id.ts";
 
 export interface TlsPolicy {
   readonly minVersion: "TLSv1" | "TLSv1.1" | "TLSv1.2" | "TLSv1.3";
@@ -63,6 +65,8 @@ export interface FrontendOptions {
 export interface ServerOptions {
   readonly serverId: string;
   readonly serverCount: number;
+  /** 1 is this process alone. */
+  readonly workers: number;
   readonly frontends: readonly FrontendOptions[];
   readonly agentListener: ListenAddress & {
     readonly keyPair: KeyPairFiles;
@@ -97,6 +101,8 @@ export interface ServerOptions {
 
 export type ServerCommand = ProgramCommand<ServerOptions>;
 
+/** No machine for this has more cores, and each agent links to each. */
+const workersMax = 64;
 /** When the reference's clients give a dial up. */
 const clientDialTimeoutMs = 30_000;
 /** grpc-go's keepalive: what 0 stands for, and the shortest interval. Source: the reference. */
@@ -143,7 +149,9 @@ function validateOwnRules(values: ServerFlagValues): void {
     );
   }
   validateIdentityFlags(values, checksAgents(values));
-  requireHeaderText("server-id", values["server-id"], idMaxBytes);
+  requireWithin("workers", values.workers, { min: 1, max: workersMax });
+  const suffix = lastServerId(values).length - values["server-id"].length;
+  requireHeaderText("server-id", values["server-id"], idMaxBytes - suffix);
   requirePositive("half-close-timeout", values["half-close-timeout"]);
   validateLimits(values);
   if (values["enable-lease-controller"]) validateLease(values);
@@ -157,12 +165,17 @@ function checksAgents(values: ServerFlagValues): boolean {
   return values["cluster-ca-cert"] !== "" || readAgentTokens(values) !== undefined;
 }
 
+/** The longest id that this program goes by. */
+function lastServerId(values: ServerFlagValues): string {
+  return serverIdOf(values["server-id"], values.workers, values.workers);
+}
+
 const objectName = /^[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*$/;
 const objectNameMaxLength = 253;
 
 /** What kube-apiserver would refuse, each time anew. */
 function validateLease(values: ServerFlagValues): void {
-  const name = leaseName(values["server-id"]);
+  const name = leaseName(lastServerId(values));
   if (name.length > objectNameMaxLength || !objectName.test(name)) {
     throw new UsageError(
       `--server-id: with --enable-lease-controller it ends the name of a lease, ${name}, which must be lower-case letters, ` +
@@ -212,6 +225,7 @@ function toOptions(values: ServerFlagValues, env: NodeJS.ProcessEnv, notices: re
   return {
     serverId: values["server-id"],
     serverCount: values["server-count"],
+    workers: values.workers,
     frontends: [{ mode: readMode(values.mode), listen: frontendListen }],
     agentListener: {
       ...listen("agent"),

@@ -3,6 +3,8 @@ import type { Log } from "./log.ts";
 
 export type ExitCode = 0 | 1;
 
+const endingSignals = ["SIGTERM", "SIGINT"] as const;
+
 /** Signals, as the two mains see them. */
 export interface Signals {
   /** Resolves at the first SIGTERM or SIGINT. */
@@ -17,15 +19,19 @@ export function watchSignals(): Signals {
   const resolvers: ((signal: NodeJS.Signals) => void)[] = [];
   const promises = [0, 1].map(() => new Promise<NodeJS.Signals>((resolve) => resolvers.push(resolve)));
   const receive = (signal: NodeJS.Signals) => resolvers.shift()?.(signal);
-  const names = ["SIGTERM", "SIGINT"] as const;
-  for (const name of names) process.on(name, receive);
+  for (const name of endingSignals) process.on(name, receive);
   return {
     first: promises[0] as Promise<NodeJS.Signals>,
     second: promises[1] as Promise<NodeJS.Signals>,
     stop: () => {
-      for (const name of names) process.off(name, receive);
+      for (const name of endingSignals) process.off(name, receive);
     },
   };
+}
+
+/** From now on SIGTERM and SIGINT do nothing. */
+export function ignoreSignals(): void {
+  for (const name of endingSignals) process.on(name, () => {});
 }
 
 /** What a main prints before there is a log: one line on standard error. */

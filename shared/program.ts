@@ -28,20 +28,31 @@ export type ProgramCommand<Options> =
 
 /** One half at work. */
 export interface Service {
+  /** Its metrics; those of the process come in addition. */
+  readonly registry: Registry;
   readonly healthRoutes: HttpRoutes;
   /** Without those of profiles. */
   readonly adminRoutes: HttpRoutes;
+  /** Where it is more than this process: the pages of profiles, made of those of this process. */
+  profiles?(own: HttpRoutes): HttpRoutes;
+  /** Resolves if it has failed for good, with what to tell; the program ends then. */
+  readonly failed?: Promise<string>;
   /** Rejects with a UsageError if it cannot. */
   start(): void | Promise<void>;
   /** Lets what runs finish, then ends everything. `hurry` cuts that short: the second signal. */
   stop(options: { readonly hurry: AbortSignal }): Promise<void>;
 }
 
+export interface ServiceDeps {
+  readonly log: Log;
+  /** There whenever `options.kubernetes` is. */
+  readonly kubernetes: KubernetesClient | undefined;
+}
+
 export interface Program<Options extends ProgramOptions> {
   readonly name: string;
   parse(): ProgramCommand<Options>;
-  readonly metrics: { readonly registry: Registry };
-  open(options: Options, deps: { readonly log: Log; readonly kubernetes: KubernetesClient | undefined }): Service;
+  open(options: Options, deps: ServiceDeps): Service | Promise<Service>;
   /** Exit code after a stop that a second signal cut short. */
   readonly hurriedExitCode: ExitCode;
 }
@@ -63,11 +74,11 @@ async function run<Options extends ProgramOptions>(program: Program<Options>, op
   const defect = watchDefects(log).then(() => undefined);
   log.info({ version, node: process.version, flags: Object.fromEntries(options.flagValues) }, `${program.name} starts`);
   for (const notice of options.notices) log.warn(notice);
-  addProcessMetrics(program.metrics.registry);
-  addLinuxProcessMetrics(program.metrics.registry);
   const kubernetes = options.kubernetes && (await openKubernetesApi({ clock: systemClock, log }, options.kubernetes));
-  const service = program.open(options, { log, kubernetes });
-  const profiles = options.profiling ? profilingRoutes({ profiler: new Profiler({ clock: systemClock }), log }) : [];
+  const service = await program.open(options, { log, kubernetes });
+  addProcessMetrics(service.registry);
+  addLinuxProcessMetrics(service.registry);
+  const profiles = options.profiling ? profilesOf(service, log) : [];
   const adminRoutes = new Map([...service.adminRoutes, ...profiles]);
   const signals = watchSignals();
   const pages = [
@@ -77,7 +88,8 @@ async function run<Options extends ProgramOptions>(program: Program<Options>, op
   await service.start();
   const hurry = new AbortController();
   void signals.second.then(() => hurry.abort());
-  const signal = await Promise.race([signals.first, defect]);
+  const failed = service.failed?.then((reason) => log.fatal({ reason }, "the program ends")).then(() => undefined);
+  const signal = await Promise.race([signals.first, defect, ...(failed === undefined ? [] : [failed])]);
   if (signal === undefined) return 1;
   log.info({ signal }, "shutting down");
   await service.stop({ hurry: hurry.signal });
@@ -85,4 +97,9 @@ async function run<Options extends ProgramOptions>(program: Program<Options>, op
   kubernetes?.close();
   await Promise.all(pages.map((page) => page.close()));
   return hurry.signal.aborted ? program.hurriedExitCode : 0;
+}
+
+function profilesOf(service: Service, log: Log): HttpRoutes {
+  const own = profilingRoutes({ profiler: new Profiler({ clock: systemClock }), log });
+  return service.profiles?.(own) ?? own;
 }

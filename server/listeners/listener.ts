@@ -84,6 +84,9 @@ export async function listenTls(
   return { address: addressOf(server), close: () => closed(server) };
 }
 
+/** Leaves a socket's file to its owner and group. */
+export const socketFileMask = 0o007;
+
 /** Listens on a Unix socket that its owner and group may use (mode 0770), as the reference does. */
 export async function listenUds(
   options: { readonly path: string; readonly deleteExisting: boolean },
@@ -92,7 +95,7 @@ export async function listenUds(
   if (options.deleteExisting) removeSocketFile(options.path);
   const server = createServer(onSocket);
   // The bind happens inside listen(), in this turn: nobody else creates a file under this mask.
-  const umask = process.umask(0o007);
+  const umask = process.umask(socketFileMask);
   let bound: Promise<void>;
   try {
     bound = listening(server, { path: options.path });
@@ -103,7 +106,8 @@ export async function listenUds(
   return { address: options.path, close: () => closed(server) };
 }
 
-function removeSocketFile(path: string): void {
+/** Throws a UsageError if something else is there. */
+export function removeSocketFile(path: string): void {
   let isSocket: boolean;
   try {
     isSocket = lstatSync(path).isSocket();

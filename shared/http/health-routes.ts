@@ -7,13 +7,14 @@ export interface HealthSources {
   readonly registry: Registry;
 }
 
-const ok: HttpAnswer = { status: 200, body: "ok" };
+export const ok: HttpAnswer = { status: 200, body: "ok" };
+
+/** The server's word for not being ready. Source: the reference. */
+export const noAgent: HttpAnswer = { status: 500, body: "no connection to any proxy agent" };
 
 /** The health port of the server. Source: the reference. */
 export function serverHealthRoutes(sources: HealthSources): HttpRoutes {
-  return healthRoutes(sources, () =>
-    sources.ready() ? ok : { status: 500, body: "no connection to any proxy agent" },
-  );
+  return healthRoutes(sources, () => (sources.ready() ? ok : noAgent));
 }
 
 /** The health port of the agent. Source: the reference. */
@@ -56,7 +57,14 @@ function healthRoutes({ registry }: HealthSources, readiness: HttpHandler): Http
 
 const metricsHandler =
   (registry: Registry): HttpHandler =>
-  async () => ({ status: 200, body: await expose(registry), headers: { "Content-Type": expositionContentType } });
+  async () =>
+    metricsAnswer(await expose(registry));
+
+export const metricsAnswer = (body: string): HttpAnswer => ({
+  status: 200,
+  body,
+  headers: { "Content-Type": expositionContentType },
+});
 
 /** The host of `host:port` or `[host]:port`, or all of it where it has no port, as a bare IPv6 address. */
 export function hostWithoutPort(host: string): string {

@@ -1,9 +1,12 @@
 import { collectDefaultMetrics, type Metric, Registry } from "prom-client";
 import { Counter, Gauge, Histogram, type Instrument } from "./instruments.ts";
 
-export type { Registry } from "prom-client";
+export { Registry } from "prom-client";
 
 export const expositionContentType: string = Registry.PROMETHEUS_CONTENT_TYPE;
+
+/** How the values of several processes become one, by prom-client's names. */
+export type Aggregator = "sum" | "min" | "max";
 
 /** A registry of its own for each half of a process, with `hawser_build_info` in it. */
 export function openRegistry(options: { readonly version: string }): Registry {
@@ -12,6 +15,7 @@ export function openRegistry(options: { readonly version: string }): Registry {
     type: "gauge",
     name: "hawser_build_info",
     help: "Always 1; the labels tell the version of this program and of Node.",
+    aggregator: "max",
     labels: ["version", "node"],
     create: () => new Gauge(),
   });
@@ -45,10 +49,8 @@ export async function expose(registry: Registry): Promise<string> {
 /** HELP and TYPE. */
 const headLineCount = 2;
 
-interface FamilyOptions<Label extends string, I extends Instrument> {
+interface FamilyOptions<Label extends string, I extends Instrument> extends Named {
   readonly type: "counter" | "gauge" | "histogram";
-  readonly name: string;
-  readonly help: string;
   readonly labels: readonly Label[];
   readonly create: () => I;
 }
@@ -63,12 +65,12 @@ export class Family<Label extends string, I extends Instrument> {
 
   constructor(registry: Registry, options: FamilyOptions<Label, I>) {
     this.#options = options;
-    const { name, help, type } = options;
+    const { name, help, type, aggregator = "sum" } = options;
     // Of a metric, the registry asks its name and `get`; prom-client's own classes would hash labels at each count.
     const metric = {
       name,
       labelNames: [...options.labels],
-      get: async () => ({ name, help, type, values: this.#values() }),
+      get: async () => ({ name, help, type, aggregator, values: this.#values() }),
     };
     registry.registerMetric(metric as unknown as Metric);
   }
@@ -97,6 +99,8 @@ export class Family<Label extends string, I extends Instrument> {
 interface Named {
   readonly name: string;
   readonly help: string;
+  /** How the values of several workers become one; they are added if left out. */
+  readonly aggregator?: Aggregator;
 }
 
 /** A family without labels that holds one counter, shown from the start on. */
@@ -114,10 +118,10 @@ export const histogram = (registry: Registry, named: Named & { readonly bounds: 
 function alone<I extends Instrument>(
   registry: Registry,
   type: FamilyOptions<never, I>["type"],
-  { name, help }: Named,
+  { name, help, aggregator = "sum" }: Named,
   create: () => I,
 ): I {
-  return new Family<never, I>(registry, { type, name, help, labels: [], create }).labelled({});
+  return new Family<never, I>(registry, { type, name, help, aggregator, labels: [], create }).labelled({});
 }
 
 /** A family without labels whose value is read when the page is asked for; left out while `read` gives undefined. */
@@ -150,9 +154,10 @@ export function readings<Label extends string>(
     readonly read: () => readonly Reading<Label>[];
   },
 ): void {
-  const { type, name, help, labels: labelNames, read } = options;
+  const { type, name, help, aggregator = "sum", labels: labelNames, read } = options;
   const values = () => read().map(({ labels, value }) => ({ metricName: name, labels, value }));
-  const metric = { name, labelNames: [...labelNames], get: async () => ({ name, help, type, values: values() }) };
+  const get = async () => ({ name, help, type, aggregator, values: values() });
+  const metric = { name, labelNames: [...labelNames], get };
   registry.registerMetric(metric as unknown as Metric);
 }
 

@@ -56,8 +56,17 @@ const limitMax = 1_000_000;
 
 /** Throws UsageError for a limit that leaves room for nothing, or for more than HTTP/2 can count on one connection. */
 export function requireLimit(flag: string, value: number): void {
-  if (value >= 1 && value <= limitMax) return;
-  throw new UsageError(`--${flag} must be from 1 to ${limitMax}, got ${value}`);
+  requireWithin(flag, value, { min: 1, max: limitMax });
+}
+
+/** Throws UsageError for a number outside of the range, whose ends belong to it. */
+export function requireWithin(
+  flag: string,
+  value: number,
+  { min, max }: { readonly min: number; readonly max: number },
+): void {
+  if (value >= min && value <= max) return;
+  throw new UsageError(`--${flag} must be from ${min} to ${max}, got ${value}`);
 }
 
 /** Throws UsageError for a text that cannot travel as a header's value, or is longer than peers take. */

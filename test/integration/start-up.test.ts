@@ -180,6 +180,27 @@ describe.each([
   });
 });
 
+describe("with two workers what is wrong is said once", () => {
+  test.each(["server-port", "agent-port", "health-port", "admin-port"])("a port in use: --%s", async (flag) => {
+    await expectRefusal("server", ["--workers=2", `--${flag}=${takenPort}`], [`127.0.0.1:${takenPort}`, "in use"]);
+  });
+
+  test("a path of --uds-name that is no socket is left alone", async () => {
+    const path = save("no-socket-for-workers", "precious");
+    const flags = ["--workers=2", `--uds-name=${path}`, "--server-port=0", ...withoutServerTls];
+    await expectRefusal("server", flags, [path, "not a socket"]);
+  });
+
+  test("a key that is no key", async () => {
+    const path = save("workers-garbage.key", "not a key\n");
+    await expectRefusal("server", ["--workers=2", `--cluster-key=${path}`], [path]);
+  });
+});
+
+test.each(["0", "-1", "65", "1.5", "two"])("--workers=%s", async (workers) => {
+  await expectRefusal("server", [`--workers=${workers}`], ["--workers", workers]);
+});
+
 test("no CA for agents: refused without --allow-unauthenticated-agents", async () => {
   await expectRefusal("server", ["--cluster-ca-cert="], ["--allow-unauthenticated-agents"]);
 });

@@ -13,19 +13,19 @@ export class LeaseScene extends LeaseFleet {
   readonly workspace: Workspace;
   #apiIsUp = true;
 
-  private constructor(api: FakeKubeApi, workspace: Workspace, balancer: RoundRobin) {
+  private constructor(api: FakeKubeApi, workspace: Workspace, balancer: RoundRobin, serverFlags: readonly string[]) {
     const kubeconfig = workspace.path("kubeconfig");
     // The reference speaks protobuf by default.
     const flags = [`--kubeconfig=${kubeconfig}`, "--kube-api-content-type=application/json"];
-    super({ workspace, balancer, flags: { server: flags, agent: flags } });
+    super({ workspace, balancer, flags: { server: [...flags, ...serverFlags], agent: flags } });
     this.api = api;
     this.workspace = workspace;
     serveLeases(api, this.leases);
     writeFileSync(kubeconfig, api.kubeconfig());
   }
 
-  static async start(): Promise<LeaseScene> {
-    return new LeaseScene(await FakeKubeApi.start(), new Workspace(), await RoundRobin.start());
+  static async start(serverFlags: readonly string[] = []): Promise<LeaseScene> {
+    return new LeaseScene(await FakeKubeApi.start(), new Workspace(), await RoundRobin.start(), serverFlags);
   }
 
   async hasLease(id: number): Promise<void> {

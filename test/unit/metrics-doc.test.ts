@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { expect, it } from "vitest";
 import { AgentMetrics } from "../../agent/metrics.ts";
 import { ServerMetrics } from "../../server/metrics.ts";
-import type { Registry } from "../../shared/metrics/registry.ts";
+import { SupervisionMetrics } from "../../server/workers/worker-metrics.ts";
+import { openRegistry, type Registry } from "../../shared/metrics/registry.ts";
 import { repositoryRoot } from "../support/repository-root.ts";
 
 const path = join(repositoryRoot, "docs/metrics.md");
@@ -19,8 +20,12 @@ interface Described {
 const ownFamilies = ({ registry }: { readonly registry: Registry }) =>
   (registry.getMetricsAsArray() as unknown as Described[]).filter(({ name }) => name.startsWith("hawser_"));
 
+const supervision = openRegistry({ version: "" });
+new SupervisionMetrics(supervision);
+
 const families = [
   ...ownFamilies(new ServerMetrics({ version: "" })),
+  ...ownFamilies({ registry: supervision }),
   ...ownFamilies(new AgentMetrics({ version: "" })),
 ];
 

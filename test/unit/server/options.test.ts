@@ -37,6 +37,7 @@ describe("server options", () => {
     const keyPair = { certFile: file, keyFile: file };
     expect(options).toEqual({
       serverCount: 1,
+      workers: 1,
       frontends: [
         { mode: "grpc", listen: { kind: "tcp", host: "", port: 8090, keyPair, caFile: file, clientNames: [], tls } },
       ],
@@ -284,6 +285,10 @@ describe("server options", () => {
     ["--server-id=a\nb", "--server-id must be printable ASCII of at most 253 bytes"],
     [`--server-id=${"a".repeat(254)}`, "--server-id must be printable ASCII of at most 253 bytes"],
     ["--max-frontend-connections=0", "--max-frontend-connections must be from 1 to 1000000, got 0"],
+    ["--workers=0", "--workers must be from 1 to 64, got 0"],
+    ["--workers=-1", "--workers must be from 1 to 64, got -1"],
+    ["--workers=65", "--workers must be from 1 to 64, got 65"],
+    ["--workers=two", 'invalid argument "two" for "--workers" flag: strconv.ParseInt: parsing "two": invalid syntax'],
     ["--max-pending-dials=-1", "--max-pending-dials must be from 1 to 1000000, got -1"],
     ["--max-agent-links=0", "--max-agent-links must be from 1 to 1000000, got 0"],
     ["--max-agent-connections=1000001", "--max-agent-connections must be from 1 to 1000000, got 1000001"],

@@ -1,0 +1,74 @@
+import type { Worker } from "node:cluster";
+import { UsageError } from "../../shared/errors.ts";
+import type { Answers, FromWorker, Question, ToWorker, WorkerStart } from "./messages.ts";
+
+export interface WorkerExit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+/** One forked process, as the primary sees it. */
+export class WorkerProcess {
+  /** Resolves when it serves. Rejects with a UsageError if it cannot start, with an Error if it dies before. */
+  readonly started: Promise<void>;
+  readonly exited: Promise<WorkerExit>;
+  readonly #worker: Worker;
+  readonly #waiting = new Map<number, (answer: Answers[keyof Answers]) => void>();
+  #lastId = 0;
+
+  constructor(worker: Worker, start: WorkerStart) {
+    this.#worker = worker;
+    // What is written to a process that has just gone is lost, and its exit is seen elsewhere.
+    worker.on("error", () => {});
+    this.exited = new Promise((resolve) =>
+      worker.once("exit", (code: number | null, signal: NodeJS.Signals | "" | null) =>
+        resolve({ code, signal: signal || null }),
+      ),
+    );
+    this.started = new Promise((resolve, reject) => {
+      worker.on("message", (message: FromWorker) => {
+        if (message.kind === "awake") this.send({ kind: "start", ...start });
+        else if (message.kind === "started") resolve();
+        else if (message.kind === "failed") reject(new UsageError(message.reason));
+        else this.#waiting.get(message.id)?.(message.answer);
+      });
+      void this.exited.then(({ code, signal }) =>
+        reject(new Error(`it ended before with ${signal ?? `code ${code}`}`)),
+      );
+    });
+    // Whoever started it asks; one that was started again is told of by its exit.
+    this.started.catch(() => {});
+  }
+
+  get pid(): number | undefined {
+    return this.#worker.process.pid;
+  }
+
+  send(message: ToWorker): void {
+    if (this.#worker.isConnected()) this.#worker.send(message, () => {});
+  }
+
+  kill(): void {
+    this.#worker.process.kill("SIGKILL");
+  }
+
+  /** Resolves to undefined if `signal` aborts or the worker dies before it has answered. */
+  async ask<Q extends Question>(
+    question: Q,
+    { signal }: { readonly signal: AbortSignal },
+  ): Promise<Answers[Q["what"]] | undefined> {
+    if (signal.aborted) return undefined;
+    this.#lastId += 1;
+    const id = this.#lastId;
+    const answer = await new Promise<Answers[keyof Answers] | undefined>((resolve) => {
+      this.#waiting.set(id, resolve);
+      const giveUp = () => resolve(undefined);
+      signal.addEventListener("abort", giveUp, { once: true });
+      void this.exited.then(giveUp);
+      this.send({ kind: "ask", id, question });
+    });
+    this.#waiting.delete(id);
+    if (answer === undefined) this.send({ kind: "forget", id });
+    return answer as Answers[Q["what"]] | undefined;
+  }
+}

@@ -22,7 +22,7 @@ export default defineConfig({
       project("faults", 120_000),
       project("interop", 600_000),
       project("netns", 240_000, 8),
-      project("e2e", 120_000),
+      project("e2e", 240_000),
       project("soak", 1_200_000, 16),
     ],
   },

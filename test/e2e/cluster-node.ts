@@ -53,12 +53,17 @@ export class ClusterNode {
     const node = new ClusterNode(start.site, writeNodeFiles({ ...start, cgroup: `/${cgroup}` }), cgroup);
     try {
       await until(`${node.#root.name}: its socket`, () => existsSync(node.files.socket), node.#alive());
-      await run("ctr", "--address", node.files.socket, "--namespace", "k8s.io", "images", "import", image);
+      await node.importImages(image);
       return node;
     } catch (error) {
       await node.stop();
       throw error;
     }
+  }
+
+  /** Takes all images of an archive. */
+  async importImages(archive: string): Promise<void> {
+    await run("ctr", "--address", this.files.socket, "--namespace", "k8s.io", "images", "import", archive);
   }
 
   /** Starts kubelet, which registers the node; also after `stopKubelet`. Pods know nothing of it. */

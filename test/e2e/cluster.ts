@@ -17,7 +17,14 @@ import { Workspace } from "../support/workspace.ts";
 import { ClusterNode } from "./cluster-node.ts";
 import { Kubectl } from "./kubectl.ts";
 import { expectNothingLeft, runCgroup } from "./leftovers.ts";
-import { ClusterNetwork, controlPlaneAddress, type NodeSite, nodeSites, onNode } from "./network.ts";
+import {
+  ClusterNetwork,
+  controlPlaneAddress,
+  kubernetesServiceAddress,
+  type NodeSite,
+  nodeSites,
+  onNode,
+} from "./network.ts";
 import { apiUrlForNodes } from "./node-files.ts";
 import { podName, testPod } from "./pods.ts";
 import { issueServingPair } from "./serving-pair.ts";
@@ -29,8 +36,13 @@ const settlesWithinMs = 60_000;
 export interface ClusterStart {
   readonly frontend: FrontendKind;
   readonly server?: Implementation;
-  readonly agent?: Implementation;
+  /** One on each node, as a process with a certificate; none if told so. */
+  readonly agent?: Implementation | "none";
+  /** Whether kube-apiserver does; it does if left out. */
+  readonly verifiesKubelets?: boolean;
 }
+
+const sites: readonly NodeSite[] = Object.values(nodeSites);
 
 type NodeKey = keyof typeof nodeSites;
 
@@ -54,14 +66,15 @@ export class Cluster {
   }
 
   /** Resolves when all pods are ready. Leaves nothing behind if it fails. */
-  static async start({ frontend, server = "hawser", agent = "hawser" }: ClusterStart): Promise<Cluster> {
+  static async start(start: ClusterStart): Promise<Cluster> {
+    const { frontend, server = "hawser", agent = "hawser", verifiesKubelets = true } = start;
     const cluster = new Cluster(frontend);
     try {
       await cluster.#startNetwork();
       // kube-apiserver looks for its egress at once.
       await cluster.startServer(server);
-      await Promise.all([cluster.#startApi(), cluster.#startNodes()]);
-      await Promise.all(Object.values(nodeSites).map((site) => cluster.startAgent(site, agent)));
+      await Promise.all([cluster.#startApi(verifiesKubelets), cluster.#startNodes()]);
+      if (agent !== "none") await Promise.all(sites.map((site) => cluster.startAgent(site, agent)));
       await cluster.#startKubelets();
       await cluster.#startPods();
       return cluster;
@@ -149,18 +162,17 @@ export class Cluster {
     this.#closers.push(() => network.remove());
   }
 
-  async #startApi(): Promise<void> {
+  async #startApi(verifiesKubelets: boolean): Promise<void> {
     const { workspace, kind } = this;
-    const egress = workspace.path("egress.json");
-    writeFileSync(egress, JSON.stringify(egressConfiguration({ server: this.server, kind, workspace })));
+    const egress = writeEgress(workspace, "egress.json", egressConfiguration({ server: this.server, kind, workspace }));
     const { certificates } = workspace;
     const client = issueClientPair(certificates.frontendCa, { commonName: kubeletClient });
     const api = await startKubeApi(workspace, {
       address: controlPlaneAddress,
-      names: [controlPlaneAddress],
+      names: [controlPlaneAddress, kubernetesServiceAddress],
       flags: [
-        `--egress-selector-config-file=${egress}`,
-        `--kubelet-certificate-authority=${certificates.endpointCa}`,
+        egress,
+        ...(verifiesKubelets ? [`--kubelet-certificate-authority=${certificates.endpointCa}`] : []),
         `--kubelet-client-certificate=${client.cert}`,
         `--kubelet-client-key=${client.key}`,
         "--kubelet-preferred-address-types=InternalIP",
@@ -183,7 +195,7 @@ export class Cluster {
       this.nodes.set(site.name, node);
       this.#closers.push(() => node.stop());
     };
-    await settled(Object.values(nodeSites).map(start));
+    await settled(sites.map(start));
   }
 
   async #startKubelets(): Promise<void> {
@@ -209,7 +221,6 @@ export class Cluster {
   }
 
   async #startPods(): Promise<void> {
-    const sites = Object.values(nodeSites);
     const serving = issueServingPair(this.workspace);
     for (const site of sites) await this.api.ensure("/api/v1/namespaces/default/pods", testPod(site, serving));
     const names = sites.map((site) => `pod/${podName(site)}`);
@@ -223,6 +234,13 @@ export class Cluster {
   #settling() {
     return { withinMs: settlesWithinMs, describe: () => this.describe() };
   }
+}
+
+/** The flag that makes a kube-apiserver dial by this configuration. */
+export function writeEgress(workspace: Workspace, name: string, configuration: object): string {
+  const path = workspace.path(name);
+  writeFileSync(path, JSON.stringify(configuration));
+  return `--egress-selector-config-file=${path}`;
 }
 
 const userOf = ({ site }: ClusterNode) => `system:node:${site.name}`;

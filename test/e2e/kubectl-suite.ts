@@ -1,20 +1,33 @@
-import { afterAll, beforeAll, describe } from "vitest";
+import { afterAll, beforeAll, describe, it } from "vitest";
 import { Cluster, type ClusterStart } from "./cluster.ts";
-import { execChecks } from "./exec-checks.ts";
+import { execChecks, remoteCommandWires } from "./exec-checks.ts";
 import { logChecks } from "./log-checks.ts";
 import { proxyChecks } from "./proxy-checks.ts";
-import { refusalChecks } from "./refusal-checks.ts";
-import { transferChecks } from "./transfer-checks.ts";
+import { certificateCheck, firewallChecks, hostileAgentCheck } from "./refusal-checks.ts";
+import { portForwardWires, transferChecks } from "./transfer-checks.ts";
 
 /** All that kubectl does, over one kind of frontend. */
 export function kubectlSuite(name: string, start: ClusterStart): void {
   describe(name, () => {
     const cluster = useCluster(start);
-    logChecks(cluster);
-    execChecks(cluster);
-    transferChecks(cluster);
-    proxyChecks(cluster);
-    refusalChecks(cluster);
+    logChecks(it, cluster);
+    execChecks(it, cluster);
+    transferChecks(it, cluster);
+    proxyChecks(it, cluster);
+    firewallChecks(it, cluster);
+    certificateCheck(it, cluster);
+    hostileAgentCheck(it, cluster);
+  });
+}
+
+/** Most of it, once and not over two wires of kubectl's each: with half of the reference's, or with both. */
+export function smallSuite(name: string, start: ClusterStart): void {
+  describe(name, () => {
+    const cluster = useCluster(start);
+    logChecks(it, cluster);
+    execChecks(it, cluster, remoteCommandWires.slice(0, 1));
+    transferChecks(it, cluster, portForwardWires.slice(0, 1));
+    proxyChecks(it, cluster);
   });
 }
 

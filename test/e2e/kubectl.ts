@@ -21,14 +21,20 @@ export interface KubectlOptions {
   readonly withinMs?: number;
 }
 
+/** What kubectl speaks with kube-apiserver, and how it is told so. */
+export type Wire = readonly [name: string, env: Readonly<Record<string, string>>];
+
 /** The real client, as the administrator. */
 export class Kubectl {
   readonly #file: string;
   readonly #env: Readonly<Record<string, string>>;
 
-  private constructor(file: string, env: Readonly<Record<string, string>>) {
+  readonly #flags: readonly string[];
+
+  private constructor(file: string, env: Readonly<Record<string, string>>, flags: readonly string[] = []) {
     this.#file = file;
     this.#env = env;
+    this.#flags = flags;
   }
 
   /** It keeps what it learns of the API in `home`. */
@@ -36,8 +42,13 @@ export class Kubectl {
     return new Kubectl(await buildKubernetes("kubectl"), { KUBECONFIG: kubeconfig, HOME: home });
   }
 
+  /** The same towards another kube-apiserver. */
+  at(url: string): Kubectl {
+    return new Kubectl(this.#file, this.#env, [`--server=${url}`]);
+  }
+
   command(args: readonly string[], env: Readonly<Record<string, string>> = {}): Command {
-    return { file: this.#file, args, env: { ...this.#env, ...env } };
+    return { file: this.#file, args: [...this.#flags, ...args], env: { ...this.#env, ...env } };
   }
 
   /** Starts one that goes on until it is stopped. */

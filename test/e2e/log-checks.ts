@@ -1,28 +1,35 @@
 import { createInterface } from "node:readline";
-import { expect, it } from "vitest";
+import { expect } from "vitest";
+import { until } from "../support/until.ts";
 import { within } from "../support/within.ts";
+import type { Check } from "./check.ts";
 import type { Cluster } from "./cluster.ts";
 import { byName, nodeSites } from "./network.ts";
 import { expectedLogLines, logLineCount, podName, writerStart } from "./pods.ts";
 
-const followsWithinMs = 60_000;
+const readsWithinMs = 60_000;
 const { a, b } = nodeSites;
 
-export function logChecks(cluster: () => Cluster): void {
-  it.each(byName([a, b]))("logs: 100,000 lines from %s", async (_name, site) => {
-    // A container may still be writing.
-    const args = ["logs", podName(site), "--container=lines", "--follow"];
-    expectLines(await firstLines(cluster(), args, logLineCount));
-    const whole = await cluster().kubectl.text(["logs", podName(site), "--container=lines"]);
-    expectLines(whole.trimEnd().split("\n"));
+export function logChecks(check: Check, cluster: () => Cluster): void {
+  check.each(byName([a, b]))("logs: 100,000 lines from %s", async (_name, site) => {
+    const read = () => cluster().kubectl.text(["logs", podName(site), "--container=lines"]);
+    // It may still be writing.
+    const whole = async () => {
+      const log = await read();
+      return log.includes(`line ${logLineCount} `) && log;
+    };
+    const log = await until("the last line", whole, { withinMs: readsWithinMs });
+    expectLines(log.trimEnd().split("\n"));
   });
 
-  it("logs -f: no line is lost while 100,000 are written", async () => {
+  check("logs -f: no line is lost while 100,000 are written", async () => {
     const { kubectl } = cluster();
     const pod = podName(a);
-    const reading = firstLines(cluster(), ["logs", pod, "--container=writer", "--follow"], logLineCount);
-    await kubectl.output(["exec", pod, "--container=writer", "--", "touch", writerStart]);
-    expectLines(await reading);
+    const [lines] = await Promise.all([
+      firstLines(cluster(), ["logs", pod, "--container=writer", "--follow"], logLineCount),
+      kubectl.output(["exec", pod, "--container=writer", "--", "touch", writerStart]),
+    ]);
+    expectLines(lines);
   });
 }
 
@@ -38,7 +45,7 @@ async function firstLines({ kubectl }: Cluster, args: readonly string[], count: 
     throw new Error(`${client.describe()}\n${client.name} ended after ${lines.length} lines`);
   };
   try {
-    return await within(followsWithinMs, `${count} lines of ${client.name}`, read());
+    return await within(readsWithinMs, `${count} lines of ${client.name}`, read());
   } finally {
     await client.stop();
   }

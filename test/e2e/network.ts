@@ -4,6 +4,9 @@ import type { Command } from "../support/managed-process.ts";
 /** Of the control plane, which is where the tests run, towards the nodes. */
 export const controlPlaneAddress = "10.203.0.1";
 
+/** Of the service by which pods find kube-apiserver: the first of its range. */
+export const kubernetesServiceAddress = "10.96.0.1";
+
 export interface NodeSite {
   readonly name: string;
   readonly address: string;
@@ -98,6 +101,13 @@ export async function droppedPackets(name: string): Promise<{ readonly node: num
     }),
   );
   return { node, pods };
+}
+
+/** Leads pods of a node to kube-apiserver, as kube-proxy would. */
+export async function leadToApi(name: string, port: number): Promise<void> {
+  const target = ["-j", "DNAT", "--to-destination", `${controlPlaneAddress}:${port}`];
+  const service = ["-d", kubernetesServiceAddress, "-p", "tcp", "--dport", "443"];
+  await iptables(name, "-t", "nat", "-A", "PREROUTING", ...service, ...target);
 }
 
 async function iptables(namespace: string, ...args: readonly string[]): Promise<string> {

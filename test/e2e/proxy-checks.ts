@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
-import { expect, it } from "vitest";
+import { expect } from "vitest";
 import { until } from "../support/until.ts";
+import type { Check } from "./check.ts";
 import type { Cluster } from "./cluster.ts";
 import { byName, nodeSites } from "./network.ts";
 import { kubeletReadOnlyPort } from "./node-files.ts";
@@ -17,10 +18,10 @@ const servicePorts = [
   { name: "https", port: 443, targetPort: podPorts.https },
 ];
 
-export function proxyChecks(cluster: () => Cluster): void {
+export function proxyChecks(check: Check, cluster: () => Cluster): void {
   const raw = (path: string) => cluster().kubectl.text(["get", "--raw", path]);
 
-  it.each(byName(sites))("stats/summary of %s", async (_name, site) => {
+  check.each(byName(sites))("stats/summary of %s", async (_name, site) => {
     // kubelet counts now and then.
     const counted = async () => {
       const summary = JSON.parse(await raw(`/api/v1/nodes/${site.name}/proxy/stats/summary`)) as StatsSummary;
@@ -30,25 +31,25 @@ export function proxyChecks(cluster: () => Cluster): void {
     await until("memory of the pod's containers", counted, { withinMs: settlesWithinMs });
   });
 
-  it("node proxy over http and https", async () => {
+  check("node proxy over http and https", async () => {
     expect(await raw(`/api/v1/nodes/http:${nodeSites.a.name}:${kubeletReadOnlyPort}/proxy/healthz`)).toBe("ok");
     expect(await raw(`/api/v1/nodes/https:${nodeSites.a.name}:10250/proxy/healthz`)).toBe("ok");
   });
 
-  it.each(["http", "https"] as const)("pod proxy over %s", async (scheme) => {
+  check.each(["http", "https"] as const)("pod proxy over %s", async (scheme) => {
     for (const site of sites) {
       const page = `${namespace}/pods/${scheme}:${podName(site)}:${podPorts[scheme]}/proxy/hello`;
       expect(await raw(page)).toBe(`hello from ${podName(site)} over ${scheme}\n`);
     }
   });
 
-  it.each(["http", "https"] as const)("service proxy over %s", async (scheme) => {
+  check.each(["http", "https"] as const)("service proxy over %s", async (scheme) => {
     await makeService(cluster());
     const page = `${namespace}/services/${scheme}:${serviceName}:${scheme}/proxy/hello`;
     expect(await raw(page)).toBe(`hello from ${served} over ${scheme}\n`);
   });
 
-  it("a validating webhook in a pod allows and refuses", async () => {
+  check("a validating webhook in a pod allows and refuses", async () => {
     await makeService(cluster());
     await cluster().api.ensure(
       "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations",
@@ -63,7 +64,7 @@ export function proxyChecks(cluster: () => Cluster): void {
     expect(await create("allowed")).toMatchObject({ code: 0 });
   });
 
-  it("an aggregated API in a pod", async () => {
+  check("an aggregated API in a pod", async () => {
     await makeService(cluster());
     const { api, kubectl } = cluster();
     await api.ensure("/apis/apiregistration.k8s.io/v1/apiservices", apiService(cluster()));

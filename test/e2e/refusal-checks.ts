@@ -1,10 +1,12 @@
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { connect, createServer } from "node:net";
-import { expect, it } from "vitest";
+import { expect } from "vitest";
 import { linkRawAgent } from "../support/raw-agent.ts";
 import { until } from "../support/until.ts";
+import type { Check } from "./check.ts";
 import type { Cluster } from "./cluster.ts";
+import type { ClusterNode } from "./cluster-node.ts";
 import { byName, droppedPackets, nodeSites } from "./network.ts";
 import { readCa, writeServingPair } from "./node-files.ts";
 import { podName } from "./pods.ts";
@@ -12,28 +14,28 @@ import { podName } from "./pods.ts";
 const restartsWithinMs = 40_000;
 const sites = Object.values(nodeSites);
 
-export function refusalChecks(cluster: () => Cluster): void {
-  it.each(byName(sites))("the firewall of %s drops what the control plane dials, node and pod", async (_name, site) => {
-    const { api } = cluster();
-    const { body } = await api.call("GET", `/api/v1/namespaces/default/pods/${podName(site)}`);
-    const { podIP } = (body as { readonly status: { readonly podIP: string } }).status;
-    await expectDropped(site.name, "node", site.address, 10250);
-    await expectDropped(site.name, "pods", podIP, 8080);
-  });
+export function firewallChecks(check: Check, cluster: () => Cluster): void {
+  check.each(byName(sites))(
+    "the firewall of %s drops what the control plane dials, node and pod",
+    async (_name, site) => {
+      const { api } = cluster();
+      const { body } = await api.call("GET", `/api/v1/namespaces/default/pods/${podName(site)}`);
+      const { podIP } = (body as { readonly status: { readonly podIP: string } }).status;
+      await expectDropped(site.name, "node", site.address, 10250);
+      await expectDropped(site.name, "pods", podIP, 8080);
+    },
+  );
+}
 
-  it("a kubelet with a certificate of another CA is refused through the tunnel", async () => {
+export function certificateCheck(check: Check, cluster: () => Cluster): void {
+  check("a kubelet with a certificate of another CA is refused through the tunnel", async () => {
     const { certificates } = cluster().workspace;
     const node = cluster().node("b");
     // A connection of its own, where others may use one that was verified before.
     const exec = () => cluster().kubectl.run(["exec", podName(node.site), "--container=shell", "--", "true"]);
-    const restartWith = async (ca: string) => {
-      await node.stopKubelet();
-      writeServingPair(node.files, node.site, readCa(ca));
-      await cluster().startKubelet(node);
-    };
     let last = "";
     const unlessYet = { withinMs: restartsWithinMs, describe: () => `${last}\n${node.describe()}` };
-    await restartWith(certificates.agentCa);
+    await restartKubelet(cluster(), node, certificates.agentCa);
     try {
       const refused = async () => {
         last = (await exec()).stderr;
@@ -41,12 +43,14 @@ export function refusalChecks(cluster: () => Cluster): void {
       };
       await until("a refusal of the certificate", refused, unlessYet);
     } finally {
-      await restartWith(certificates.endpointCa);
+      await restartKubelet(cluster(), node, certificates.endpointCa);
     }
     await until("kubelet with the right certificate", async () => (await exec()).code === 0, unlessYet);
   });
+}
 
-  it("an agent opens nothing in the control plane, whatever packet it sends", async () => {
+export function hostileAgentCheck(check: Check, cluster: () => Cluster): void {
+  check("an agent opens nothing in the control plane, whatever packet it sends", async () => {
     const { workspace, server } = cluster();
     let arrivals = 0;
     const listener = createServer((socket) => {
@@ -72,6 +76,13 @@ export function refusalChecks(cluster: () => Cluster): void {
       listener.close();
     }
   });
+}
+
+/** With a new certificate, of this CA. */
+export async function restartKubelet(cluster: Cluster, node: ClusterNode, caFile: string): Promise<void> {
+  await node.stopKubelet();
+  writeServingPair(node.files, node.site, readCa(caFile));
+  await cluster.startKubelet(node);
 }
 
 /** Dials until the counter shows that packets are dropped; nothing answers meanwhile. */

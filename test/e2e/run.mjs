@@ -1,4 +1,5 @@
-// Runs the tests of a whole cluster from a built tree: `node test/e2e/run.mjs [vitest arguments]`. Needs Linux, root, iproute2, iptables,
+// Runs the tests of a whole cluster from a built tree: `node test/e2e/run.mjs [--can-fail] [--page] [vitest arguments]`. With --can-fail it
+// runs the test of the tests in their place; with --page docs/e2e.md gets what came out. Needs Linux, root, iproute2, iptables,
 // containerd, runc, the plugins of CNI, a static busybox, and Go. Where one is missing it says so in one line and exits with 77, which means
 // skipped, never passed. All of it happens in namespaces that go with one process; what does not go with that, cgroups and files, is removed
 // here, also after Ctrl-C, and a run that leaves something has failed.
@@ -18,12 +19,15 @@ import { buildReference } from "../../dist/test/support/processes.js";
 import { until } from "../../dist/test/support/until.js";
 
 const endsWithinMs = 20_000;
+const canFail = "test/e2e/can-fail.test.ts";
 
-const [first, ...rest] = process.argv.slice(2);
-if (first === "--inside") await runTests(rest);
-else process.exitCode = await enterNetwork(process.argv.slice(2));
+const own = { inside: "--inside", canFail: "--can-fail", page: "--page" };
+const asked = new Set(process.argv.slice(2));
+const given = process.argv.slice(2).filter((arg) => !Object.values(own).includes(arg));
+if (asked.has(own.inside)) await runTests();
+else process.exitCode = await enterNetwork();
 
-async function enterNetwork(given) {
+async function enterNetwork() {
   try {
     await requireClusterTools();
     // Out here, because modules may have to be fetched.
@@ -38,11 +42,11 @@ async function enterNetwork(given) {
   }
   const folder = mkdtempSync(join(tmpdir(), "hawser-e2e-"));
   const cgroup = `hawser-e2e-${process.pid}`;
-  const again = [process.execPath, fileURLToPath(import.meta.url), "--inside", ...given];
-  const own = ["--net", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"];
+  const again = [process.execPath, fileURLToPath(import.meta.url), own.inside, ...process.argv.slice(2)];
+  const apart = ["--net", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"];
   const env = { ...process.env, TMPDIR: folder, HAWSER_E2E_CGROUP: cgroup };
   const code = await exitOf(
-    spawn("unshare", [...own, ...again], { stdio: ["pipe", "inherit", "inherit"], env, detached: true }),
+    spawn("unshare", [...apart, ...again], { stdio: ["pipe", "inherit", "inherit"], env, detached: true }),
   );
   await cleanUp(folder, cgroup);
   return code;
@@ -72,7 +76,7 @@ async function cleanUp(folder, cgroup) {
   if (left.length > 0) throw new Error(`left by the run:\n${left.join("\n")}`);
 }
 
-async function runTests(given) {
+async function runTests() {
   // As soon as whoever started this is gone, by whatever means, so is all that runs here.
   process.stdin.resume().on("end", () => process.exit(1));
   await run("ip", "link", "set", "lo", "up");
@@ -83,7 +87,10 @@ async function runTests(given) {
   const checks = "--reporter=./test/e2e/checks-reporter.ts";
   // One file at a time: each has a cluster of its own.
   const args = ["vitest", "run", "--project", "e2e", "--no-file-parallelism", ...reporters, checks, ...given];
-  const { filter, options } = parseCLI(args);
+  const { filter, options } = parseCLI([...args, ...(asked.has(own.canFail) ? [canFail] : ["--exclude", canFail])]);
+  if (asked.has(own.page)) {
+    process.env.HAWSER_E2E_SECTION = asked.has(own.canFail) ? "Each check can fail" : "The last results";
+  }
   const vitest = await startVitest("test", filter, options);
   await vitest.close();
   process.stdin.destroy();

@@ -2,12 +2,13 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
-import { describe, expect, it } from "vitest";
+import { describe, expect } from "vitest";
 import type { ManagedProcess } from "../support/managed-process.ts";
 import { digestOfSeeded, seededBytes } from "../support/seeded-bytes.ts";
 import { within } from "../support/within.ts";
+import type { Check } from "./check.ts";
 import type { Cluster } from "./cluster.ts";
-import { digestOf } from "./kubectl.ts";
+import { digestOf, type Wire } from "./kubectl.ts";
 import { nodeSites } from "./network.ts";
 import { podName, podPorts } from "./pods.ts";
 
@@ -15,20 +16,21 @@ const bulkBytes = 20_000_000;
 const parallelCount = 8;
 const transferWithinMs = 60_000;
 
-const wires = [
+export const portForwardWires: readonly Wire[] = [
   ["WebSocket", { KUBECTL_PORT_FORWARD_WEBSOCKETS: "true" }],
   ["SPDY", { KUBECTL_PORT_FORWARD_WEBSOCKETS: "false" }],
-] as const;
+];
 
-export function transferChecks(cluster: () => Cluster): void {
+/** `wires` are those over which ports are forwarded. */
+export function transferChecks(check: Check, cluster: () => Cluster, wires = portForwardWires): void {
   describe.each(wires)("over %s", (_wire, env) => {
-    it("port-forward: 20 MB there and back", async () => {
+    check("port-forward: 20 MB there and back", async () => {
       await forwarded(cluster(), env, async (port) => {
         expect(await echoedDigest(port, 1, bulkBytes)).toBe(digestOfSeeded(1, bulkBytes));
       });
     });
 
-    it("port-forward: 8 connections at once", async () => {
+    check("port-forward: 8 connections at once", async () => {
       const byteCount = bulkBytes / parallelCount;
       const seeds = Array.from({ length: parallelCount }, (_, index) => index + 1);
       await forwarded(cluster(), env, async (port) => {
@@ -38,7 +40,7 @@ export function transferChecks(cluster: () => Cluster): void {
     });
   });
 
-  it("cp: there and back", async () => {
+  check("cp: there and back", async () => {
     const { kubectl, workspace } = cluster();
     const [here, back] = [workspace.path("copied"), workspace.path("copied-back")];
     const bytes = Buffer.concat([...seededBytes(3, bulkBytes)]);

@@ -1,8 +1,8 @@
-import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus, release } from "node:os";
 import { join, relative } from "node:path";
 import type { Reporter, TestCase, TestModule } from "vitest/node";
+import { commitBut } from "../support/commit.ts";
 import { repositoryRoot } from "../support/repository-root.ts";
 import { titleOfRounds } from "../support/rounds.ts";
 
@@ -57,7 +57,7 @@ function section(module: TestModule): string {
   const machine = `${cpus().length} cores (${cpus()[0]?.model.trim()}), Linux ${release()}, Node ${process.version}`;
   return `## ${nameOf(module)}
 
-${at}, commit ${commit()}, ${Math.round(durationMs / 60_000)} minutes on ${machine}.
+${at}, commit ${commitBut("docs/soak.md")}, ${Math.round(durationMs / 60_000)} minutes on ${machine}.
 
 | test | passed | figures |
 | --- | --- | --- |
@@ -79,11 +79,4 @@ function spread(values: readonly number[]): string {
   const sorted = [...values].sort((a, b) => a - b);
   const [least, median, most] = [sorted[0], sorted[Math.floor(sorted.length / 2)], sorted.at(-1)];
   return least === most ? `${median}` : `${median} (${least} to ${most})`;
-}
-
-/** Says as well if the tree is another than the commit's; the page itself does not count. */
-function commit(): string {
-  const git = (...args: string[]) => execFileSync("git", args, { cwd: repositoryRoot, encoding: "utf8" }).trim();
-  const changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!docs/soak.md") !== "";
-  return `${git("rev-parse", "--short", "HEAD")}${changed ? " with local changes" : ""}`;
 }

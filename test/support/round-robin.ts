@@ -18,9 +18,10 @@ export class RoundRobin {
     this.#server = createServer((client) => this.#join(client));
   }
 
-  static async start(): Promise<RoundRobin> {
+  /** At any port of 127.0.0.1 unless told otherwise. */
+  static async start(at: { readonly host: string; readonly port: number } = { host, port: 0 }): Promise<RoundRobin> {
     const balancer = new RoundRobin();
-    balancer.#server.listen(0, host);
+    balancer.#server.listen(at);
     await once(balancer.#server, "listening");
     return balancer;
   }

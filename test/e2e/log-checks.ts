@@ -7,7 +7,7 @@ import type { Cluster } from "./cluster.ts";
 import { byName, nodeSites } from "./network.ts";
 import { expectedLogLines, logLineCount, podName, writerStart } from "./pods.ts";
 
-const readsWithinMs = 60_000;
+const readsWithinMs = 30_000;
 const { a, b } = nodeSites;
 
 export function logChecks(check: Check, cluster: () => Cluster): void {

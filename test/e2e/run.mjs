@@ -4,7 +4,7 @@
 // skipped, never passed. All of it happens in namespaces that go with one process; what does not go with that, cgroups and files, is removed
 // here, also after Ctrl-C, and a run that leaves something has failed.
 import { spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -19,7 +19,6 @@ import { buildReference } from "../../dist/test/support/processes.js";
 import { until } from "../../dist/test/support/until.js";
 
 const endsWithinMs = 20_000;
-const canFail = "test/e2e/can-fail.test.ts";
 
 const own = { inside: "--inside", canFail: "--can-fail", page: "--page" };
 const asked = new Set(process.argv.slice(2));
@@ -87,11 +86,19 @@ async function runTests() {
   const checks = "--reporter=./test/e2e/checks-reporter.ts";
   // One file at a time: each has a cluster of its own.
   const args = ["vitest", "run", "--project", "e2e", "--no-file-parallelism", ...reporters, checks, ...given];
-  const { filter, options } = parseCLI([...args, ...(asked.has(own.canFail) ? [canFail] : ["--exclude", canFail])]);
+  const { filter, options } = parseCLI(args);
   if (asked.has(own.page)) {
     process.env.HAWSER_E2E_SECTION = asked.has(own.canFail) ? "Each check can fail" : "The last results";
   }
-  const vitest = await startVitest("test", filter, options);
+  const vitest = await startVitest("test", filter.length > 0 ? filter : files(), options);
   await vitest.close();
   process.stdin.destroy();
+}
+
+/** All but the test of the tests, or that alone. */
+function files() {
+  const tests = readdirSync(fileURLToPath(new URL(".", import.meta.url))).filter((name) => name.endsWith(".test.ts"));
+  return tests
+    .filter((name) => (name === "can-fail.test.ts") === asked.has(own.canFail))
+    .map((name) => `test/e2e/${name}`);
 }

@@ -18,6 +18,11 @@ export function makeCgroup(path: string): void {
   for (const hierarchy of hierarchies()) mkdirSync(join(hierarchy, path), { recursive: true });
 }
 
+/** Names of all cgroups at the top of a hierarchy. */
+export function topCgroups(): readonly string[] {
+  return [...new Set(hierarchies().flatMap((hierarchy) => readdirSync(hierarchy)))];
+}
+
 /** What there is of this cgroup. */
 export function findCgroup(path: string): readonly string[] {
   return hierarchies()

@@ -4,12 +4,12 @@
 // skipped, never passed. All of it happens in namespaces that go with one process; what does not go with that, cgroups and files, is removed
 // here, also after Ctrl-C, and a run that leaves something has failed.
 import { spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseCLI, startVitest } from "vitest/node";
-import { removeCgroup } from "../../dist/test/e2e/cgroups.js";
+import { removeCgroup, topCgroups } from "../../dist/test/e2e/cgroups.js";
 import { findLeftovers } from "../../dist/test/e2e/leftovers.js";
 import { buildPodServer } from "../../dist/test/e2e/test-image.js";
 import { requireClusterTools } from "../../dist/test/e2e/tools.js";
@@ -39,8 +39,9 @@ async function enterNetwork() {
     process.stderr.write(`SKIPPED: the tests of a whole cluster did not run: ${error.message}\n`);
     return 77;
   }
-  const folder = mkdtempSync(join(tmpdir(), "hawser-e2e-"));
+  await removeAbandoned();
   const cgroup = `hawser-e2e-${process.pid}`;
+  const folder = mkdtempSync(join(tmpdir(), `${cgroup}-`));
   const again = [process.execPath, fileURLToPath(import.meta.url), own.inside, ...process.argv.slice(2)];
   const apart = ["--net", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"];
   const env = { ...process.env, TMPDIR: folder, HAWSER_E2E_CGROUP: cgroup };
@@ -60,6 +61,16 @@ function exitOf(child) {
     child.once("error", reject);
     child.once("close", (code) => resolve(code ?? 130));
   });
+}
+
+/** A run that was killed outright left these. */
+async function removeAbandoned() {
+  const isAbandoned = (name) => {
+    const [, pid] = /^hawser-e2e-(\d+)/.exec(name) ?? [];
+    return pid !== undefined && !existsSync(`/proc/${pid}`);
+  };
+  for (const name of topCgroups().filter(isAbandoned)) await removeCgroup(name);
+  for (const name of readdirSync(tmpdir()).filter(isAbandoned)) rmSync(join(tmpdir(), name), { recursive: true });
 }
 
 async function cleanUp(folder, cgroup) {

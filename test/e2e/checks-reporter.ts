@@ -58,6 +58,6 @@ function writeSection(name: string, text: string): void {
   if (at === -1) throw new Error(`${page} has no section "## ${name}"`);
   // What a person has written there ends with the line before the first result.
   const [words = ""] = (parts[at] ?? "").split(/^\d{4}-\d\d-\d\d, commit /m);
-  parts[at] = `${words}${text}\n`;
+  parts[at] = `${words.trimEnd()}\n\n${text}\n`;
   writeFileSync(path, `${parts.join("").trimEnd()}\n`);
 }

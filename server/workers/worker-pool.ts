@@ -7,7 +7,7 @@ import { JoinedMetrics, type SupervisionMetrics } from "./worker-metrics.ts";
 import { type ForkedWorker, WorkerSlot } from "./worker-slot.ts";
 
 /** A worker that has not answered then is behind, or hangs. Well below a scraper's patience. */
-const answerWithinMs = 2_000;
+const answerWithinMs = 5_000;
 /** A worker's own stop is bounded: by the grace, and some seconds for answers on their way. */
 const stopSpareMs = 20_000;
 const hurriedStopMs = 1_000;

@@ -14,6 +14,8 @@ export class WorkerProcess {
   readonly exited: Promise<WorkerExit>;
   readonly #worker: Worker;
   readonly #waiting = new Map<number, (answer: Answers[keyof Answers]) => void>();
+  /** What is to be said once it listens; undefined from then on. */
+  #unsaid: ToWorker[] | undefined = [];
   #lastId = 0;
 
   constructor(worker: Worker, start: WorkerStart) {
@@ -27,7 +29,7 @@ export class WorkerProcess {
     );
     this.started = new Promise((resolve, reject) => {
       worker.on("message", (message: FromWorker) => {
-        if (message.kind === "awake") this.send({ kind: "start", ...start });
+        if (message.kind === "awake") this.#wake(start);
         else if (message.kind === "started") resolve();
         else if (message.kind === "failed") reject(new UsageError(message.reason));
         else this.#waiting.get(message.id)?.(message.answer);
@@ -44,8 +46,17 @@ export class WorkerProcess {
     return this.#worker.process.pid;
   }
 
+  /** Lost if it has gone. */
   send(message: ToWorker): void {
-    if (this.#worker.isConnected()) this.#worker.send(message, () => {});
+    if (this.#unsaid !== undefined) this.#unsaid.push(message);
+    else if (this.#worker.isConnected()) this.#worker.send(message, () => {});
+  }
+
+  #wake(start: WorkerStart): void {
+    const unsaid = this.#unsaid ?? [];
+    this.#unsaid = undefined;
+    this.send({ kind: "start", ...start });
+    for (const message of unsaid) this.send(message);
   }
 
   kill(): void {

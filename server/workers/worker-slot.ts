@@ -4,7 +4,7 @@ import { pause } from "../../shared/pause.ts";
 import type { ToWorker } from "./messages.ts";
 import type { WorkerExit, WorkerProcess } from "./worker-process.ts";
 
-/** One that lived so long did not die of its start. */
+/** One that served so long did not die of its start. */
 const steadyAfterMs = 10_000;
 /** Between a death and the next process, twice as long after each that came soon. */
 const backoffMinMs = 250;
@@ -30,7 +30,7 @@ export class WorkerSlot {
   readonly #deps: WorkerSlotDeps;
   readonly #stopping = new AbortController();
   #process: ForkedWorker | undefined;
-  #serving = false;
+  #servingSince: number | undefined;
   #ended: Promise<void> | undefined;
 
   constructor(deps: WorkerSlotDeps, options: { readonly number: number }) {
@@ -40,7 +40,7 @@ export class WorkerSlot {
 
   /** The process that serves now; undefined while there is none. */
   get serving(): ForkedWorker | undefined {
-    return this.#serving ? this.#process : undefined;
+    return this.#servingSince === undefined ? undefined : this.#process;
   }
 
   /** Resolves when its first process serves. Rejects if that cannot start. */
@@ -66,11 +66,11 @@ export class WorkerSlot {
   }
 
   #fork(): ForkedWorker {
-    const { fork, log } = this.#deps;
+    const { clock, fork, log } = this.#deps;
     const forked = fork();
     this.#process = forked;
     const serve = () => {
-      this.#serving = true;
+      this.#servingSince = clock.now();
       log.info({ pid: forked.pid }, "worker serves");
     };
     const fail = (error: Error) => log.debug({ err: error }, "worker did not start");
@@ -83,12 +83,12 @@ export class WorkerSlot {
     let forked = first;
     let soonDeaths = 0;
     for (;;) {
-      const forkedAt = clock.now();
       const exit = await forked.exited;
+      const servedMs = clock.now() - (this.#servingSince ?? clock.now());
       this.#process = undefined;
-      this.#serving = false;
+      this.#servingSince = undefined;
       if (this.#stopping.signal.aborted) return;
-      soonDeaths = clock.now() - forkedAt < steadyAfterMs ? soonDeaths + 1 : 1;
+      soonDeaths = servedMs < steadyAfterMs ? soonDeaths + 1 : 1;
       await this.#report(forked, exit);
       if (soonDeaths === soonDeathsMax) {
         const last = exit.signal ?? `code ${exit.code}`;

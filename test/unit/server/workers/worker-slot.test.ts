@@ -128,12 +128,22 @@ it("a worker that dies five times in a row soon after its start is given up, aft
   expect(hopeless).toEqual(["worker 3 died 5 times in a row within 10 s of its start, at last by code 7"]);
 });
 
-it("one that has lived for ten seconds begins a new row of deaths", async () => {
+it("one that takes long to start and dies before it serves has not lived", async () => {
+  await start();
+  for (let death = 0; death < 5; death++) {
+    await newest().die();
+    await after(20_000);
+  }
+  expect(hopeless).toHaveLength(1);
+});
+
+it("one that has served for ten seconds begins a new row of deaths", async () => {
   await start();
   for (let death = 0; death < 12; death++) {
     await after(10_000);
     await newest().die();
     await after(250);
+    await newest().serve();
   }
   expect(forked).toHaveLength(13);
   expect(hopeless).toEqual([]);

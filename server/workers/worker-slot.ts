@@ -79,7 +79,7 @@ export class WorkerSlot {
   }
 
   async #keepAlive(first: ForkedWorker): Promise<void> {
-    const { clock, onHopeless } = this.#deps;
+    const { clock, log, onHopeless } = this.#deps;
     let forked = first;
     let soonDeaths = 0;
     for (;;) {
@@ -87,7 +87,10 @@ export class WorkerSlot {
       const servedMs = clock.now() - (this.#servingSince ?? clock.now());
       this.#process = undefined;
       this.#servingSince = undefined;
-      if (this.#stopping.signal.aborted) return;
+      if (this.#stopping.signal.aborted) {
+        if (exit.code !== 0) log.warn({ pid: forked.pid, ...exit }, "worker died while it was stopping");
+        return;
+      }
       soonDeaths = servedMs < steadyAfterMs ? soonDeaths + 1 : 1;
       await this.#report(forked, exit);
       if (soonDeaths === soonDeathsMax) {

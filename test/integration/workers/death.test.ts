@@ -68,12 +68,10 @@ test("a worker that hangs: pages answer within seconds, unready and not well, an
   const established = () => server.metric("established_connections");
   expect(await established()).toBe(4);
   process.kill(workerPid(server, 2), "SIGSTOP");
-  expect(await within(20_000, "/healthz", server.get("/healthz"))).toEqual({
-    status: 500,
-    body: "no answer from worker 2\n",
-  });
-  expect((await within(20_000, "/readyz", server.get("/readyz"))).status).toBe(500);
-  const page = await within(20_000, "/metrics", server.metrics());
+  const pages = Promise.all([server.get("/healthz"), server.get("/readyz"), server.metrics()]);
+  const [health, readiness, page] = await within(20_000, "the pages", pages);
+  expect(health).toEqual({ status: 500, body: "no answer from worker 2\n" });
+  expect(readiness.status).toBe(500);
   expect(page.sum("konnectivity_network_proxy_server_established_connections")).toBe(2);
   expect(page.sum("konnectivity_network_proxy_server_dial_duration_seconds_count")).toBe(4);
 

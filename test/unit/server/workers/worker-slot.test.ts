@@ -162,6 +162,14 @@ it("a stop asks the worker to end, waits for that, and forks no other", async ()
   expect([stopped, forked.length, deaths, lines.of("error")]).toEqual([true, 1, 0, []]);
 });
 
+it("a worker that dies while it is stopping is told of, and counts as no death", async () => {
+  await start();
+  const stopped = slot.stop();
+  await newest().die();
+  await stopped;
+  expect([deaths, lines.of("warn")]).toEqual([0, ["worker died while it was stopping"]]);
+});
+
 it("a stop while nothing runs in its place ends at once", async () => {
   await start();
   await newest().die();

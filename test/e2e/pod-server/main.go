@@ -54,13 +54,15 @@ func hello(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "hello from %s over %s\n", os.Getenv("POD"), scheme)
 }
 
-// echo answers while it still reads.
+// echo answers when it has read all. Both at once would wait for each other where a client, or one of the connections that share a wire with
+// it, takes nothing for a while: port-forward has no flow control for a single one.
 func echo(w http.ResponseWriter, r *http.Request) {
-	if err := http.NewResponseController(w).EnableFullDuplex(); err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	if _, err := io.Copy(w, r.Body); err != nil {
+	if _, err := w.Write(body); err != nil {
 		log.Printf("echo: %v", err)
 	}
 }

@@ -54,8 +54,7 @@ func hello(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "hello from %s over %s\n", os.Getenv("POD"), scheme)
 }
 
-// echo answers when it has read all. Both at once would wait for each other where a client, or one of the connections that share a wire with
-// it, takes nothing for a while: port-forward has no flow control for a single one.
+// echo answers when it has read all, so that it never waits for a client that reads nothing before it has sent all.
 func echo(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {

@@ -7,7 +7,7 @@ import { ClientSession } from "./client-session.ts";
 import { ElasticSocket } from "./elastic-socket.ts";
 import { clientSessionOptions } from "./http2-options.ts";
 import type { KeepaliveOptions } from "./keepalive.ts";
-import { openGate } from "./message-stream.ts";
+import { openGate } from "./send-gate.ts";
 import { GrpcCode, GrpcError } from "./status.ts";
 import type { CallWatch, GrpcClientSession } from "./stream.ts";
 
@@ -43,7 +43,7 @@ export function connectGrpc(deps: ConnectDeps, options: ConnectOptions): Promise
   if (signal?.aborted === true) return Promise.reject(cancelled(signal));
   const socket = options.socket();
   const encrypted = socket instanceof TLSSocket;
-  const elastic = options.elastic ? new ElasticSocket(socket) : undefined;
+  const elastic = options.elastic ? new ElasticSocket(deps, socket) : undefined;
   // Calls carry their own authority; this one only satisfies Node.
   const http2 = connect("http://localhost", { ...clientSessionOptions, createConnection: () => elastic ?? socket });
   return new Promise((resolve, reject) => {
@@ -93,7 +93,7 @@ function sessionOf(
   elastic: ElasticSocket | undefined,
 ): GrpcClientSession {
   return new ClientSession(deps, http2, socket, {
-    gate: elastic ?? openGate,
+    gate: elastic?.gate ?? openGate,
     scheme: socket instanceof TLSSocket ? "https" : "http",
     authority: options.authority,
     userAgent: options.userAgent,

@@ -1,12 +1,7 @@
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
-import type { SendGate } from "./message-stream.ts";
-
-/** From here on streams of the session wait with what they have. */
-const backlogFullBytes = 256 * 1024;
-
-/** From here down they go on; the rest keeps the socket busy until they have. */
-const backlogOpenBytes = 128 * 1024;
+import type { Clock } from "../clock.ts";
+import { BacklogGate } from "./send-gate.ts";
 
 /**
  * Stands between HTTP/2 and the socket, and takes every write at once.
@@ -14,22 +9,23 @@ const backlogOpenBytes = 128 * 1024;
  * Node stops reading a session's socket while a write to it is pending. Where both ends of a connection do that and
  * both have filled the pipe, each waits for the other to read, for ever. With this at one end, that end always reads,
  * and the lock cannot close. The price: the session no longer feels the socket's pushback, so what it writes ahead
- * gathers here, and the streams bound it themselves by this gate.
+ * gathers here, and the streams bound it themselves by its gate.
  *
  * It also keeps the process alive: where a peer dies while bytes move both ways, a write that Node's HTTP/2 begins in the middle of
  * reading fails at once on a TLS socket, and its end makes Node read the same bytes again, inside the first reading. Streams get wrong
  * bytes then, or the process ends with SIGSEGV (Node 20.20.2: 1 of some 100 peers killed on two busy cores). A write to this never fails at once.
  */
-export class ElasticSocket extends Duplex implements SendGate {
+export class ElasticSocket extends Duplex {
+  readonly gate: BacklogGate;
   readonly #socket: Socket;
   readonly #onWritten: () => void;
-  readonly #waiting = new Set<{ gateOpened(): void }>();
 
   /** Takes over `socket`, which may still be connecting; its end, error and destruction are this one's and the reverse. */
-  constructor(socket: Socket) {
+  constructor(deps: { readonly clock: Clock }, socket: Socket) {
     super({ allowHalfOpen: true });
     this.#socket = socket;
-    this.#onWritten = () => this.#written();
+    this.gate = new BacklogGate(deps, () => socket.writableLength);
+    this.#onWritten = () => this.gate.open();
     socket.on("data", (chunk: Buffer) => {
       if (!this.push(chunk)) socket.pause();
     });
@@ -39,19 +35,6 @@ export class ElasticSocket extends Duplex implements SendGate {
     this.on("end", () => this.destroy());
     socket.on("error", (error) => this.destroy(error));
     socket.on("close", () => this.destroy());
-  }
-
-  /** Bytes written here that the kernel has not taken. */
-  get backlogBytes(): number {
-    return this.#socket.writableLength;
-  }
-
-  get full(): boolean {
-    return this.#socket.writableLength >= backlogFullBytes;
-  }
-
-  wait(stream: { gateOpened(): void }): void {
-    this.#waiting.add(stream);
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
@@ -75,17 +58,8 @@ export class ElasticSocket extends Duplex implements SendGate {
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    this.#waiting.clear();
+    this.gate.close();
     this.#socket.destroy();
     done(error);
-  }
-
-  #written(): void {
-    // In the order in which they came to wait, and only until the backlog is full again: the rest goes first next time.
-    for (const stream of this.#waiting) {
-      if (this.#socket.writableLength > backlogOpenBytes) return;
-      this.#waiting.delete(stream);
-      stream.gateOpened();
-    }
   }
 }

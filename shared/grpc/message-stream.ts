@@ -1,20 +1,12 @@
 import type { Http2Stream } from "node:http2";
 import { MessageParser, messageMaxBytes } from "./framing.ts";
+import type { GateWaiter, SendGate } from "./send-gate.ts";
 import { type SendArena, SendQueue } from "./send-queue.ts";
 import type { GrpcError, GrpcStatus } from "./status.ts";
 import type { GrpcReceiver, GrpcStream, WatchedCall } from "./stream.ts";
 
 /** From here on `send` returns false. It also bounds what HTTP/2 is given of one stream ahead of its turn. */
 export const sendLimitBytes = 64 * 1024;
-
-/** Full while too much waits in the socket below a session; then the streams wait, and are told in turn when it opens. */
-export interface SendGate {
-  readonly full: boolean;
-  wait(stream: { gateOpened(): void }): void;
-}
-
-/** The gate of a session whose socket pushes back by itself. */
-export const openGate: SendGate = { full: false, wait() {} };
 
 /** What a stream needs of its session. */
 export interface StreamContext {
@@ -33,7 +25,7 @@ export interface StreamContext {
  * meanwhile waits for its end. Receiving: Node's chunks go into the parser, and from there to the receiver for as long
  * as it takes them. The roles (server-call, client-call) add headers, status and cancelling.
  */
-export abstract class MessageStream implements GrpcStream, WatchedCall {
+export abstract class MessageStream implements GrpcStream, WatchedCall, GateWaiter {
   readonly closed: Promise<GrpcStatus>;
   protected readonly context: StreamContext;
   readonly #http2: Http2Stream;
@@ -102,9 +94,11 @@ export abstract class MessageStream implements GrpcStream, WatchedCall {
     if (this.#sendState !== "open") return false;
     this.#queue.add(pieces);
     this.#scheduleFlush();
-    if (this.bufferedBytes < sendLimitBytes && !this.context.gate.full) return true;
+    const { gate } = this.context;
+    const isGateFull = gate.fullFor(0);
+    if (this.bufferedBytes < sendLimitBytes && !isGateFull) return true;
     this.#wantsDrain = true;
-    if (this.context.gate.full) this.context.gate.wait(this);
+    if (isGateFull) gate.wait(this);
     return false;
   }
 
@@ -226,6 +220,7 @@ export abstract class MessageStream implements GrpcStream, WatchedCall {
     this.#sendState = "ended";
     this.dropQueued();
     this.discardIncoming();
+    this.context.gate.forget(this);
     this.context.remove(this);
     this.onSettled();
     this.#tellFlushed();
@@ -282,11 +277,13 @@ export abstract class MessageStream implements GrpcStream, WatchedCall {
 
   #flush(): void {
     if (this.#writingBytes > 0 || this.#queue.bytes === 0) return;
-    if (this.context.gate.full) {
-      this.context.gate.wait(this);
+    const { gate } = this.context;
+    if (gate.fullFor(this.#queue.bytes)) {
+      gate.wait(this);
       return;
     }
     this.#writingBytes = this.#queue.bytes;
+    gate.given(this, this.#writingBytes);
     const chunks = this.#queue.take();
     const last = chunks.length - 1;
     const http2 = this.#http2;
@@ -300,6 +297,7 @@ export abstract class MessageStream implements GrpcStream, WatchedCall {
   #written(): void {
     this.#writingBytes = 0;
     if (this.#status !== undefined) return;
+    this.context.gate.taken(this);
     this.#flush();
     if (this.bufferedBytes === 0) this.#tellFlushed();
     if (this.#sendState === "ending" && this.bufferedBytes === 0) this.#sendingEnded();
@@ -317,7 +315,7 @@ export abstract class MessageStream implements GrpcStream, WatchedCall {
 
   #offerDrain(): void {
     if (!this.#wantsDrain || this.#receiver === undefined || this.#sendState !== "open") return;
-    if (this.context.gate.full) this.context.gate.wait(this);
+    if (this.context.gate.fullFor(0)) this.context.gate.wait(this);
     else if (this.bufferedBytes < sendLimitBytes) {
       this.#wantsDrain = false;
       this.#receiver.onDrain?.();

@@ -6,7 +6,7 @@ import type { Log } from "../log.ts";
 import { ElasticSocket } from "./elastic-socket.ts";
 import { type GrpcServerRole, initialCalls, serverSessionOptions } from "./http2-options.ts";
 import type { KeepaliveOptions } from "./keepalive.ts";
-import { openGate } from "./message-stream.ts";
+import { openGate } from "./send-gate.ts";
 import { ServerSession } from "./server-session.ts";
 import type { CallWatch, GrpcServerCall, GrpcServerSession } from "./stream.ts";
 
@@ -55,10 +55,10 @@ export class GrpcServer {
    */
   accept(socket: Socket, tcp?: Socket): GrpcServerSession {
     const { role, maxCalls = initialCalls[role] } = this.#options;
-    const elastic = socket instanceof TLSSocket ? new ElasticSocket(socket) : undefined;
+    const elastic = socket instanceof TLSSocket ? new ElasticSocket(this.#deps, socket) : undefined;
     const http2 = performServerHandshake(elastic ?? socket, serverSessionOptions(maxCalls));
     const session = new ServerSession(this.#deps, http2, socket, {
-      gate: elastic ?? openGate,
+      gate: elastic?.gate ?? openGate,
       handlers: this.#options.handlers,
       drainOnResets: role === "frontends",
       tcp,

@@ -2,6 +2,7 @@ import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { expect, test } from "vitest";
 import { ElasticSocket } from "../../../../shared/grpc/elastic-socket.ts";
+import { FakeClock } from "../../../support/fake-clock.ts";
 
 /** A socket whose kernel takes bytes only when the test says so. */
 class StuckSocket extends Duplex {
@@ -26,40 +27,24 @@ class StuckSocket extends Duplex {
 
 function make(): { socket: StuckSocket; elastic: ElasticSocket } {
   const socket = new StuckSocket();
-  return { socket, elastic: new ElasticSocket(socket as unknown as Socket) };
+  return { socket, elastic: new ElasticSocket({ clock: new FakeClock() }, socket as unknown as Socket) };
 }
 
 const chunk = Buffer.alloc(64 * 1024);
 
-test("takes every write at once, and says how much waits", async () => {
-  const { elastic } = make();
-  for (let count = 1; count <= 8; count++) {
-    await new Promise((resolve) => elastic.write(chunk, resolve));
-    expect(elastic.backlogBytes).toBe(count * chunk.length);
-    expect(elastic.full).toBe(count >= 4);
-  }
-  elastic.destroy();
-});
-
-test("wakes who waits in turn, once half of the limit is left, and only while it stays so", async () => {
+test("takes every write at once, and opens its gate when the socket has got rid of enough", async () => {
   const { socket, elastic } = make();
-  for (let count = 0; count < 5; count++) elastic.write(chunk);
-  const woken: string[] = [];
-  const waiter = (name: string) => ({
-    gateOpened() {
-      woken.push(name);
-      elastic.write(chunk);
-    },
-  });
-  elastic.wait(waiter("first"));
-  elastic.wait(waiter("second"));
-  await socket.accept();
-  await socket.accept();
-  expect(woken).toEqual([]);
-  await socket.accept();
-  expect(woken).toEqual(["first"]);
-  await socket.accept();
-  expect(woken).toEqual(["first", "second"]);
+  for (let count = 1; count <= 5; count++) {
+    await new Promise((resolve) => elastic.write(chunk, resolve));
+    expect(elastic.gate.fullFor(0)).toBe(count >= 4);
+  }
+  let opened = false;
+  elastic.gate.wait({ gateOpened: () => (opened = true) });
+  for (let count = 1; count <= 3; count++) {
+    expect(opened).toBe(false);
+    await socket.accept();
+  }
+  expect(opened).toBe(true);
   elastic.destroy();
 });
 

@@ -95,7 +95,7 @@ export abstract class MessageStream implements GrpcStream, WatchedCall, GateWait
     this.#queue.add(pieces);
     this.#scheduleFlush();
     const { gate } = this.context;
-    const isGateFull = gate.fullFor(0);
+    const isGateFull = gate.fullFor(this.bufferedBytes);
     if (this.bufferedBytes < sendLimitBytes && !isGateFull) return true;
     this.#wantsDrain = true;
     if (isGateFull) gate.wait(this);
@@ -188,6 +188,7 @@ export abstract class MessageStream implements GrpcStream, WatchedCall, GateWait
   /** Drops what HTTP/2 has not been given yet. */
   protected dropQueued(): void {
     this.#queue.take();
+    if (this.#sendState === "ending" && this.bufferedBytes === 0) this.#sendingEnded();
   }
 
   /** No further message is delivered; what comes is read and dropped, so that the HTTP/2 stream can end. */
@@ -315,7 +316,7 @@ export abstract class MessageStream implements GrpcStream, WatchedCall, GateWait
 
   #offerDrain(): void {
     if (!this.#wantsDrain || this.#receiver === undefined || this.#sendState !== "open") return;
-    if (this.context.gate.fullFor(0)) this.context.gate.wait(this);
+    if (this.context.gate.fullFor(this.bufferedBytes)) this.context.gate.wait(this);
     else if (this.bufferedBytes < sendLimitBytes) {
       this.#wantsDrain = false;
       this.#receiver.onDrain?.();

@@ -22,17 +22,17 @@ function make() {
   return { clock, socket, gate, opened, waiter };
 }
 
-test("is full from 256 KiB in the socket, and for a short message from 4 MiB", () => {
+test("is full from 256 KiB in the socket, and for a short message from 2 MiB", () => {
   const { socket, gate } = make();
   for (const [backlog, long, short] of [
     [256 * kib - 1, false, false],
     [256 * kib, true, false],
-    [4096 * kib - 1, true, false],
-    [4096 * kib, true, true],
+    [2048 * kib - 1, true, false],
+    [2048 * kib, true, true],
   ] as const) {
     socket.backlogBytes = backlog;
-    for (const bytes of [0, 4097]) expect(gate.fullFor(bytes)).toBe(long);
-    for (const bytes of [1, 4096]) expect(gate.fullFor(bytes)).toBe(short);
+    expect(gate.fullFor(4097)).toBe(long);
+    for (const bytes of [0, 1, 4096]) expect(gate.fullFor(bytes)).toBe(short);
   }
 });
 
@@ -72,55 +72,77 @@ test("is full while HTTP/2 has 1 MiB that it has not passed on, whatever the soc
   expect(opened).toEqual(["next", "the one after"]);
 });
 
-test("a stream that others overtake has its own window used up, and keeps nobody waiting", () => {
+test("a write that 4 MiB have overtaken is held up by its own stream's window, and keeps nobody waiting", () => {
   const { gate, waiter } = make();
-  const stalled = Array.from({ length: 15 }, (_, index) => waiter(`stalled ${index}`));
-  for (const stream of stalled) gate.given(stream, 64 * kib);
-  const short = waiter("short");
-  gate.given(short, 40);
-  gate.taken(short);
+  for (let count = 0; count < 15; count++) gate.given(waiter(`stalled ${count}`), 127 * kib);
+  const free = () => !gate.fullFor(64 * kib);
+  expect(free()).toBe(false);
   const lively = waiter("lively");
-  gate.given(lively, 64 * kib);
-  expect(gate.fullFor(64 * kib)).toBe(true);
-  gate.taken(lively);
-  for (let count = 0; count < 15; count++) gate.given(waiter(`${count}`), 64 * kib);
-  expect(gate.fullFor(64 * kib)).toBe(false);
+  for (let count = 1; count <= 64; count++) {
+    expect(free()).toBe(false);
+    gate.given(lively, 64 * kib);
+    gate.taken(lively);
+  }
+  expect(free()).toBe(true);
 });
 
-test("when nothing is taken for 50 ms though the socket is free, those who wait go on", () => {
+test("a write that is 100 ms old is, too, while the connection's window is open and the socket free", () => {
   const { clock, socket, gate, opened, waiter } = make();
-  const slow = waiter("slow");
-  gate.given(slow, 1024 * kib);
-  for (const name of ["first", "second"]) gate.wait(waiter(name, (self) => gate.given(self, 1024 * kib)));
-  clock.advance(49);
+  let windowBytes = 0;
+  gate.useWindow(() => windowBytes);
+  gate.given(waiter("stalled"), 1024 * kib);
+  gate.wait(waiter("first", (self) => gate.given(self, 1024 * kib)));
+  clock.advance(500);
   expect(opened).toEqual([]);
-  clock.advance(1);
-  expect(opened).toEqual(["first"]);
+  windowBytes = 1;
   socket.backlogBytes = 200 * kib;
-  clock.advance(50);
-  expect(opened).toEqual(["first"]);
+  clock.advance(500);
+  expect(opened).toEqual([]);
   socket.backlogBytes = 0;
-  gate.taken(slow);
   clock.advance(50);
   expect(opened).toEqual(["first"]);
-  clock.advance(50);
-  expect(opened).toEqual(["first", "second"]);
   clock.advance(1_000);
   expect(clock.pending).toBe(0);
 });
 
-test("a stream that is gone holds nothing, and none is told after the end", () => {
+test("short messages, which go by the gate, do not keep those that stall counted", () => {
+  const { clock, gate, opened, waiter } = make();
+  for (let count = 0; count < 16; count++) gate.given(waiter(`stalled ${count}`), 64 * kib);
+  gate.wait(waiter("next"));
+  const short = waiter("short");
+  for (let count = 0; count < 10; count++) {
+    gate.given(short, 40);
+    gate.taken(short);
+    clock.advance(10);
+  }
+  expect(opened).toEqual(["next"]);
+});
+
+test("behind a thousand that stall at once the next waits for half a second, not for a tick for each few", () => {
+  const { clock, gate, opened, waiter } = make();
+  for (let count = 0; count < 1_000; count++) gate.wait(waiter("stalled", (self) => gate.given(self, 64 * kib)));
+  gate.wait(waiter("lively"));
+  gate.open();
+  clock.advance(600);
+  expect(opened).toContain("lively");
+});
+
+test("a stream that is gone holds nothing, those who wait go on then, and none is told after the end", async () => {
   const { clock, gate, opened, waiter } = make();
   const gone = waiter("gone");
   gate.given(gone, 1024 * kib);
   gate.wait(gone);
+  gate.wait(waiter("next"));
   gate.forget(gone);
   expect(gate.fullFor(64 * kib)).toBe(false);
-  gate.open();
+  expect(opened).toEqual([]);
+  await Promise.resolve();
+  expect(opened).toEqual(["next"]);
   gate.wait(waiter("late"));
   gate.close();
+  gate.wait(waiter("later"));
   gate.open();
   clock.advance(1_000);
-  expect(opened).toEqual([]);
+  expect(opened).toEqual(["next"]);
   expect(clock.pending).toBe(0);
 });

@@ -54,7 +54,7 @@ const renderings: Readonly<Record<string, () => Promise<readonly Manifest[]>>> =
   "chart: a certificate of its own": () => template("--set=server.tls.secretName=konnectivity-server-tls"),
   "chart: much set": () =>
     template(
-      "--set=server.mode=http-connect,server.extraArgs={--proxy-strategies=destHost\\,default},server.kubeApiServerPort=443",
+      "--set=server.mode=http-connect,server.extraArgs={--proxy-strategies=destHost\\,default},server.kubeApiServerPort=443,server.workers=2",
       "--set=agent.serverHost=192.0.2.7,agent.serverPort=443,agent.extraArgs={--alpn-proto=konnectivity},agent.networkPolicy.enabled=false",
       "--set=image.tag=v1,image.pullSecrets[0].name=registry,agent.tolerations[0].operator=Exists",
     ),
@@ -135,6 +135,15 @@ describe("the chart makes what the bases make", () => {
   });
 });
 
+it("the chart has the server's work done by so many processes", async () => {
+  const flags = async (...set: readonly string[]) =>
+    (await template(...set))
+      .flatMap(containersOf)
+      .flatMap(({ args = [] }) => args.filter((arg) => /workers/.test(arg)));
+  expect(await flags()).toEqual([]);
+  expect(await flags("--set=server.workers=2")).toEqual(["--workers=2"]);
+});
+
 describe("the chart refuses values that cannot be meant", () => {
   it.each([
     ["agent.kind=Pod", "/agent/kind"],
@@ -144,6 +153,7 @@ describe("the chart refuses values that cannot be meant", () => {
     ["agent.serverHost=https://192.0.2.7/", "/agent/serverHost"],
     ["server.mode=http", "/server/mode"],
     ["server.agentPort=443", "/server/agentPort"],
+    ["server.workers=0", "/server/workers"],
     ["server.socketFolder=run/konnectivity", "/server/socketFolder"],
     ["server.extraArgs={-v=6}", "/server/extraArgs/0"],
     ["image.pullPolicy=Sometimes", "/image/pullPolicy"],

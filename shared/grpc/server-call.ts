@@ -80,6 +80,8 @@ export class ServerCall extends MessageStream implements GrpcServerCall {
 
   fail(status: GrpcStatus): void {
     if (this.settled) return;
+    // A call that was to end well does not, if messages of it are dropped.
+    if (this.#finish !== undefined && !this.#answered && this.bufferedBytes > 0) this.#finish = status;
     this.dropQueued();
     this.finish(status);
     this.#cancelTimer();

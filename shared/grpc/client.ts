@@ -92,7 +92,7 @@ function sessionOf(
   options: ConnectOptions,
   elastic: ElasticSocket | undefined,
 ): GrpcClientSession {
-  elastic?.gate.useWindow(() => http2.state.remoteWindowSize ?? 0);
+  elastic?.gate.useSession(http2);
   return new ClientSession(deps, http2, socket, {
     gate: elastic?.gate ?? openGate,
     scheme: socket instanceof TLSSocket ? "https" : "http",

@@ -1,3 +1,4 @@
+import type { Http2Session } from "node:http2";
 import type { Clock } from "../clock.ts";
 
 /** A stream as the gate of its session sees it. */
@@ -61,7 +62,7 @@ interface Write {
 export class BacklogGate implements SendGate {
   readonly #clock: Clock;
   readonly #backlogBytes: () => number;
-  #windowBytes: () => number = () => 1;
+  #session: Pick<Http2Session, "state"> | undefined;
   /** In the order in which they came. */
   readonly #waiting = new Set<GateWaiter>();
   /** Writes that count, the oldest first. A stream has one at a time. */
@@ -79,9 +80,9 @@ export class BacklogGate implements SendGate {
     this.#backlogBytes = backlogBytes;
   }
 
-  /** Says what the peer lets the whole session send now, in bytes. */
-  useWindow(windowBytes: () => number): void {
-    this.#windowBytes = windowBytes;
+  /** Names the session, whose state has what the peer lets it send now. */
+  useSession(session: Pick<Http2Session, "state">): void {
+    this.#session = session;
   }
 
   fullFor(bytes: number): boolean {
@@ -163,7 +164,8 @@ export class BacklogGate implements SendGate {
 
   #onTick(): void {
     this.#tick += 1;
-    if (this.#windowBytes() <= 0 || this.#backlogBytes() > backlogOpenBytes) return;
+    const isWindowOpen = this.#session === undefined || (this.#session.state.remoteWindowSize ?? 0) > 0;
+    if (!isWindowOpen || this.#backlogBytes() > backlogOpenBytes) return;
     const counted = this.#given.size;
     this.#discountOldest(({ tick }) => tick <= this.#tick - 2);
     // Where thousands stall at once, those behind them get their turn after some ticks, not after one for each few.

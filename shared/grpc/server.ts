@@ -57,7 +57,7 @@ export class GrpcServer {
     const { role, maxCalls = initialCalls[role] } = this.#options;
     const elastic = socket instanceof TLSSocket ? new ElasticSocket(this.#deps, socket) : undefined;
     const http2 = performServerHandshake(elastic ?? socket, serverSessionOptions(maxCalls));
-    elastic?.gate.useWindow(() => http2.state.remoteWindowSize ?? 0);
+    elastic?.gate.useSession(http2);
     const session = new ServerSession(this.#deps, http2, socket, {
       gate: elastic?.gate ?? openGate,
       handlers: this.#options.handlers,

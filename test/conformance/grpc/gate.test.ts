@@ -1,14 +1,14 @@
 import { connect, performServerHandshake } from "node:http2";
 import { expect, test } from "vitest";
 import { serverSessionOptions } from "../../../shared/grpc/http2-options.ts";
-import type { SendGate } from "../../../shared/grpc/send-gate.ts";
+import { openGate } from "../../../shared/grpc/send-gate.ts";
 import { ServerSession } from "../../../shared/grpc/server-session.ts";
 import { GrpcCode } from "../../../shared/grpc/status.ts";
 import type { GrpcServerCall } from "../../../shared/grpc/stream.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { deps, listenTcp } from "./hawser-peer.ts";
 
-const shutGate: SendGate = { fullFor: () => true, wait() {}, given() {}, taken() {}, forget() {} };
+const shutGate = { ...openGate, fullFor: () => true };
 
 test("a call that is failed while its last messages wait at the gate drops them, and sends its status at once", async () => {
   const handler = (call: GrpcServerCall) => {

@@ -88,13 +88,13 @@ test("a write that 4 MiB have overtaken is held up by its own stream's window, a
 
 test("a write that is 100 ms old is, too, while the connection's window is open and the socket free", () => {
   const { clock, socket, gate, opened, waiter } = make();
-  let windowBytes = 0;
-  gate.useWindow(() => windowBytes);
+  const state = { remoteWindowSize: 0 };
+  gate.useSession({ state });
   gate.given(waiter("stalled"), 1024 * kib);
   gate.wait(waiter("first", (self) => gate.given(self, 1024 * kib)));
   clock.advance(500);
   expect(opened).toEqual([]);
-  windowBytes = 1;
+  state.remoteWindowSize = 1;
   socket.backlogBytes = 200 * kib;
   clock.advance(500);
   expect(opened).toEqual([]);

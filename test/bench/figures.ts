@@ -7,6 +7,7 @@ import {
   ratioOf,
   type ScenarioResult,
   type WayResult,
+  workersComparison,
 } from "./results.ts";
 import { digits, type Spread } from "./statistics.ts";
 
@@ -98,7 +99,9 @@ function tableOf<S extends ScenarioResult>(
         return result === undefined ? absent : cell(result, scenario);
       },
     };
-    const comparison = comparisons.find(({ ours, theirs }) => ours === way && ways.includes(theirs));
+    const comparison = [...comparisons, workersComparison].find(
+      ({ ours, theirs }) => ours === way && ways.includes(theirs),
+    );
     if (ratio === undefined || comparison === undefined) return [own];
     const of = (scenario: S) => {
       const value = ratio.of(scenario, comparison);

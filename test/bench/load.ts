@@ -23,6 +23,8 @@ export interface Stretch {
 export interface Stage {
   readonly endpoints: GoEndpoints;
   readonly stretch: Stretch;
+  /** Done in the time that is measured. */
+  readonly whileMeasured?: (way: RunningWay) => Promise<void> | undefined;
 }
 
 interface Operations {
@@ -58,7 +60,7 @@ const mebibyte = 1024 ** 2;
  */
 export async function measureLoad(
   way: RunningWay,
-  { endpoints, stretch }: Stage,
+  { endpoints, stretch, whileMeasured }: Stage,
   plan: LoadPlan,
   reading: Reading,
   beside?: () => Promise<unknown>,
@@ -88,7 +90,7 @@ export async function measureLoad(
     client.send("begin");
     await event(1);
     const before = cpuOf(way);
-    const measured = await event<Measured>(2);
+    const [measured] = await Promise.all([event<Measured>(2), whileMeasured?.(way)]);
     const sample = sampleOf(measured, reading, way, before);
     if (beside !== undefined) return sample;
     client.send("close");

@@ -10,7 +10,7 @@ import { verdicts } from "./gate.ts";
 import { type Options, parseOptions, usage } from "./options.ts";
 import { expectedSeconds, type Plan, planOf } from "./plan.ts";
 import { Profiles } from "./profiles.ts";
-import { publish, readPublished, writePages } from "./published.ts";
+import { publish, publishProfiles, readPublished, writePages } from "./published.ts";
 import type { Results, ScenarioResult } from "./results.ts";
 import { runScenario } from "./run.ts";
 import { screenTable } from "./tables.ts";
@@ -44,11 +44,17 @@ async function main(argv: readonly string[]): Promise<number> {
     process.stderr.write(`SKIPPED: the benchmark did not run: ${(error as Error).message}\n`);
     return skipped;
   }
-  const results = await measure(plan, options);
+  const profiles = options.profile ? new Profiles(join(unpublished, "profiles")) : undefined;
+  const results = await measure(plan, profiles);
   show(results.scenarios);
   mkdirSync(unpublished, { recursive: true });
   writeFileSync(join(unpublished, "results.json"), JSON.stringify(results, undefined, 1));
+  if (profiles !== undefined) {
+    writeFileSync(join(unpublished, "profiles.md"), profiles.tables());
+    say("Profiles are in .bench/profiles, the functions that took most in .bench/profiles.md.");
+  }
   if (options.mode === "whole") publish(results);
+  if (options.mode === "profiles") publishProfiles(results, profiles?.taken ?? []);
   return options.mode === "gate" ? judge(results.scenarios, published) : 0;
 }
 
@@ -57,10 +63,9 @@ async function build(): Promise<void> {
   for (const half of ["server", "agent"] as const) await buildReference(`reference-${referenceVersion}`, half);
 }
 
-async function measure({ scenarios, rounds, stretch }: Plan, { profile }: Options): Promise<Results> {
+async function measure({ scenarios, rounds, stretch }: Plan, profiles: Profiles | undefined): Promise<Results> {
   const facts = machineFacts();
   const began = performance.now();
-  const profiles = profile ? new Profiles(join(unpublished, "profiles")) : undefined;
   const minutesSince = () => Number(((performance.now() - began) / 60_000).toFixed(1));
   say(
     `${scenarios.length} scenarios, about ${Math.ceil(expectedSeconds({ scenarios, rounds, stretch }) / 60)} minutes`,
@@ -74,10 +79,6 @@ async function measure({ scenarios, rounds, stretch }: Plan, { profile }: Option
     }
   } finally {
     await endpoints.stop();
-  }
-  if (profiles !== undefined) {
-    writeFileSync(join(unpublished, "profiles.md"), profiles.tables());
-    say("Profiles are in .bench/profiles, the functions that took most in .bench/profiles.md.");
   }
   const about = { ...facts, rounds, secondsEach: stretch.lengthMs / 1_000, minutes: minutesSince() };
   return { about, scenarios: results };

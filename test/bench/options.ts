@@ -2,8 +2,8 @@ import { parseArgs } from "node:util";
 
 /** What the command line of `npm run bench --` asks for. */
 export interface Options {
-  /** A whole run is published; any other only shown. */
-  readonly mode: "whole" | "part" | "gate" | "page";
+  /** A whole run is published, and so are its profiles; any other is only shown. */
+  readonly mode: "whole" | "profiles" | "part" | "gate" | "page";
   readonly only?: RegExp;
   readonly quick: boolean;
   readonly rounds: number;
@@ -15,7 +15,8 @@ npm run bench -- --page            writes page and plots again from docs/perform
 npm run bench -- --only='down|up'  only the scenarios with such a name; shown, not published
 npm run bench -- --quick           in two minutes, what the gate needs
 npm run bench -- --gate            the same, and fails where Hawser has lost against the published ratios
-with any of the two or none: --rounds=5, --profile (CPU profiles of Hawser's halves into .bench/profiles)`;
+npm run bench -- --profile         where the time goes, in two minutes: writes docs/performance-profiles.md
+with --only or --quick or none: --rounds=5; with --only also --profile (Hawser alone; profiles in .bench/profiles and .bench/profiles.md)`;
 
 const wholeRounds = 5;
 const quickRounds = 3;
@@ -38,10 +39,11 @@ export function parseOptions(argv: readonly string[]): Options {
   if (page && argv.length > 1) throw new Error("--page measures nothing: it stands alone");
   if (gate && (only !== undefined || profile))
     throw new Error("--gate measures what it needs: no --only, no --profile");
-  const rounds = Number(values.rounds ?? (quick ? quickRounds : wholeRounds));
+  if (profile && quick) throw new Error("--profile measures longer than --quick does: one of the two");
+  const rounds = Number(values.rounds ?? (profile ? 1 : quick ? quickRounds : wholeRounds));
   if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds=${values.rounds}: a whole number from 1 on`);
-  const isPart = quick || profile || only !== undefined || values.rounds !== undefined;
-  const mode = page ? "page" : gate ? "gate" : isPart ? "part" : "whole";
+  const isPart = quick || only !== undefined || values.rounds !== undefined;
+  const mode = page ? "page" : gate ? "gate" : isPart ? "part" : profile ? "profiles" : "whole";
   return { mode, quick, rounds, profile, ...(only !== undefined && { only: patternOf(only) }) };
 }
 

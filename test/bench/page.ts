@@ -13,6 +13,8 @@ const remarks: Readonly<Record<Group, string>> = {
     "An echo beside bulk waits behind it somewhere. A stalled reader is a client that has stopped reading an endless download, with all between full: the reference then answers nothing more on that agent, so it is measured beside one at most, and a dial or echo that never came back counts with its age.",
   "long path":
     "A delay between server and agent, made by a process between them. The first 6 s of a link are not measured.",
+  workers:
+    "A server with `--workers=2` beside one without; here the ratio and the share are to that one. Client, endpoints and agent want the same few cores, so what is to be seen is that a second worker costs little CPU for a byte.",
   memory:
     "What resident memory grows by. Idle agents speak the reference's link at either server, since thousands of agent processes do not fit on a machine.",
 };
@@ -46,7 +48,7 @@ function introduction({ commit, date, rounds, secondsEach, minutes, versions, ma
 Clients and endpoints are processes of a Go program, the client with the reference's own library or plain CONNECT; frontends listen on Unix sockets, server and agent speak mTLS on loopback. Each way to the endpoints is measured for ${secondsEach} s after a warm-up, in ${rounds} rounds (heavy ones and those for orientation in fewer), in which all take turns. Every scenario starts its processes anew.`;
 }
 
-const reading = `A figure is the median of its rounds, with the smallest and the largest behind it. **ratio** is Hawser against the reference at the same frontend: above 1 Hawser is better. **share** is CPU time of server and agent together, Hawser's to the reference's: below 1 Hawser uses less. On so few cores clients, endpoints, server and agent share them all, so read the ratios, not the absolutes. "direct TCP" has nothing between, "TLS relay in Node" is two processes that pass bytes over a TLS connection for each connection, without multiplexing: about what the runtime can do.`;
+const reading = `A figure is the median of its rounds, with the smallest and the largest behind it. **ratio** is Hawser against the reference at the same frontend: above 1 Hawser is better. **share** is CPU time of server and agent together, Hawser's to the reference's: below 1 Hawser uses less. On so few cores clients, endpoints, server and agent share them all, so read the ratios, not the absolutes; [performance-profiles.md](performance-profiles.md) says where the time goes. "direct TCP" has nothing between, "TLS relay in Node" is two processes that pass bytes over a TLS connection for each connection, without multiplexing: about what the runtime can do.`;
 
 function section(group: Group, all: readonly ScenarioResult[], plots: readonly Plot[]): string {
   const own = plots.filter((plot) => plot.group === group);

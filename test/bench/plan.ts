@@ -15,14 +15,15 @@ export interface Plan {
 }
 
 /** Throws if nothing is left to measure. */
-export function planOf({ only, quick, rounds }: Pick<Options, "only" | "quick" | "rounds">): Plan {
+export function planOf({ only, quick, rounds, profile }: Omit<Options, "mode">): Plan {
+  const isFew = quick || (profile && only === undefined);
   const chosen = scenarios
-    .filter((scenario) => (!quick || scenario.quick) && (only === undefined || only.test(scenario.name)))
-    .map((scenario) =>
-      quick
-        ? { ...scenario, ways: scenario.ways.filter(isCompared), firstWarmMs: scenario.firstWarmMs ?? 1_000 }
-        : scenario,
-    );
+    .filter((scenario) => (!isFew || scenario.quick) && (only === undefined || only.test(scenario.name)))
+    .map((scenario) => {
+      if (profile) return { ...scenario, ways: scenario.ways.filter(isOurs) };
+      if (!quick) return scenario;
+      return { ...scenario, ways: scenario.ways.filter(isCompared), firstWarmMs: scenario.firstWarmMs ?? 1_000 };
+    });
   if (chosen.length === 0) {
     throw new Error(
       `--only=${only?.source}: no such scenario; there are\n${scenarios.map(({ name }) => name).join("\n")}`,
@@ -31,6 +32,7 @@ export function planOf({ only, quick, rounds }: Pick<Options, "only" | "quick" |
   return { scenarios: chosen, rounds, stretch: quick ? quickStretch : wholeStretch };
 }
 
+const isOurs = ({ name }: Scenario["ways"][number]) => comparisons.some(({ ours }) => name === ours);
 const isCompared = ({ name }: Scenario["ways"][number]) =>
   comparisons.some(({ ours, theirs }) => name === ours || name === theirs);
 

@@ -23,6 +23,7 @@ const colours: Readonly<Record<string, string>> = {
   "Hawser, gRPC": "#7eb6e8",
   "reference, CONNECT": "#7d838c",
   "Hawser, CONNECT": "#2a6fb0",
+  "Hawser, CONNECT, 2 workers": "#174a7a",
   "TLS relay in Node": "#d9a441",
 };
 

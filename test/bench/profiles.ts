@@ -1,18 +1,26 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { ManagedProcess } from "../support/managed-process.ts";
-import { here, type Place } from "../support/processes.ts";
-import { within } from "../support/within.ts";
 import type { Halves } from "./results.ts";
-import { type CpuProfile, selfTimes } from "./self-times.ts";
+import { type CpuProfile, type SelfTime, selfTimes } from "./self-times.ts";
 import { markdownTable } from "./tables.ts";
 
-const exitWithinMs = 15_000;
+/** A profile comes once it is over, and has to be put together first. */
+const lateMs = 20_000;
 const shownFunctions = 15;
 
-/** CPU profiles that Hawser's halves leave, a folder for each scenario and way. */
+/** What one half did while a way was measured. */
+export interface HalfProfile {
+  readonly scenario: string;
+  readonly way: string;
+  readonly half: keyof Halves<unknown>;
+  /** Most first. */
+  readonly times: readonly SelfTime[];
+}
+
+/** CPU profiles of Hawser's halves while they are measured, as they serve them; of several rounds the last. */
 export class Profiles {
   readonly #folder: string;
+  readonly #taken = new Map<string, HalfProfile>();
 
   /** Empties the folder. */
   constructor(folder: string) {
@@ -21,40 +29,42 @@ export class Profiles {
     this.#folder = folder;
   }
 
-  /** Where halves run so that each leaves its profile when it exits by itself. */
-  placesOf(scenario: string, way: string): Halves<Place> {
+  get taken(): readonly HalfProfile[] {
+    return [...this.#taken.values()];
+  }
+
+  /** Resolves after so many milliseconds, once each half that serves profiles has given its own. */
+  async take(scenario: string, way: string, ports: Partial<Halves<number>>, lengthMs: number): Promise<void> {
     const folder = join(this.#folder, `${scenario}; ${way}`);
-    const place = (half: keyof Halves<unknown>): Place => ({
-      ...here,
-      command: ({ file, args, ...rest }) => ({
-        ...rest,
-        file,
-        args: ["--cpu-prof", `--cpu-prof-dir=${folder}`, `--cpu-prof-name=${half}.cpuprofile`, ...args],
+    mkdirSync(folder, { recursive: true });
+    const halves = (["server", "agent"] as const).filter((half) => ports[half] !== undefined);
+    await Promise.all(
+      halves.map(async (half) => {
+        const profile = await profileAt(ports[half] as number, lengthMs);
+        writeFileSync(join(folder, `${half}.cpuprofile`), profile);
+        const times = selfTimes(JSON.parse(profile) as CpuProfile);
+        this.#taken.set(`${scenario}\n${way}\n${half}`, { scenario, way, half, times });
       }),
-    });
-    return { server: place("server"), agent: place("agent") };
+    );
   }
 
-  /** Lets both halves end by themselves; one that does not has no profile. */
-  async finish({ server, agent }: Halves<ManagedProcess>): Promise<void> {
-    for (const half of [agent, server]) {
-      half.kill("SIGTERM");
-      await within(exitWithinMs, `${half.name} to end`, half.exited).catch(() => {});
-    }
-  }
-
-  /** The functions with most time of their own, for each half that left a profile. */
+  /** The functions with most time of their own, for each half. */
   tables(): string {
-    const named = (folder: string) =>
-      readdirSync(join(this.#folder, folder)).map((file) => ({ folder, file, path: join(this.#folder, folder, file) }));
-    return readdirSync(this.#folder)
-      .flatMap(named)
-      .map(({ folder, file, path }) => {
-        const times = selfTimes(JSON.parse(readFileSync(path, "utf8")) as CpuProfile).slice(0, shownFunctions);
-        const rows = times.map(({ share, name, place }) => [`${(100 * share).toFixed(1)} %`, name, place]);
-        const table = markdownTable(["of busy time", "function", "where"], rows);
-        return `## ${folder}: ${file.replace(".cpuprofile", "")}\n\n${table}\n`;
+    return this.taken
+      .map(({ scenario, way, half, times }) => {
+        const rows = times
+          .slice(0, shownFunctions)
+          .map(({ share, name, place }) => [`${(100 * share).toFixed(1)} %`, name, place]);
+        return `## ${scenario}; ${way}: ${half}\n\n${markdownTable(["of busy time", "function", "where"], rows)}\n`;
       })
       .join("\n");
   }
+}
+
+async function profileAt(port: number, lengthMs: number): Promise<string> {
+  const path = `/debug/pprof/profile?seconds=${Math.max(1, Math.round(lengthMs / 1_000))}`;
+  const response = await fetch(`http://127.0.0.1:${port}${path}`, { signal: AbortSignal.timeout(lengthMs + lateMs) });
+  const body = await response.text();
+  if (!response.ok) throw new Error(`${path} answered ${response.status}: ${body}`);
+  return body;
 }

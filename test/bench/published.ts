@@ -3,7 +3,9 @@ import { join } from "node:path";
 import { repositoryRoot } from "../support/repository-root.ts";
 import { performancePage } from "./page.ts";
 import { plotsOf } from "./plots.ts";
+import type { HalfProfile } from "./profiles.ts";
 import type { Results } from "./results.ts";
+import { timePage } from "./time-page.ts";
 
 const docs = join(repositoryRoot, "docs");
 const file = join(docs, "performance.json");
@@ -20,6 +22,10 @@ export function readPublished(): Results {
 export function publish(results: Results): void {
   writeFileSync(file, `${JSON.stringify(results, undefined, 1)}\n`);
   writePages(results);
+}
+
+export function publishProfiles(results: Results, profiles: readonly HalfProfile[]): void {
+  writeFileSync(join(docs, "performance-profiles.md"), timePage(results, profiles));
 }
 
 /** The page and its plots, in place of those that are there. */

@@ -31,7 +31,7 @@ export interface Heading {
   readonly work?: Work;
 }
 
-export type Group = "bulk" | "echo" | "dials" | "mixed load" | "long path" | "memory";
+export type Group = "bulk" | "echo" | "dials" | "mixed load" | "long path" | "workers" | "memory";
 export type Work = "GB" | "1,000 dials" | "1,000 echoes";
 
 export interface ScenarioResult extends Heading {
@@ -118,13 +118,26 @@ function halves<T>(of: (half: keyof Halves<unknown>) => T | undefined): Halves<T
 export const mixedName = (server: string, agent: string) => `${server} server + ${agent} agent`;
 export const isMixed = (way: string) => way.includes(" server + ");
 
-/** The ways that are held against each other: same frontend, Hawser's pair and the reference's. */
-export const comparisons = ["gRPC", "CONNECT"].map((frontend) => ({
+/** Two ways of the same frontend, by their names. */
+export interface Comparison {
+  readonly frontend: string;
+  readonly ours: string;
+  readonly theirs: string;
+}
+
+/** Hawser's pair against the reference's. */
+export const comparisons: readonly Comparison[] = ["gRPC", "CONNECT"].map((frontend) => ({
   frontend,
   ours: `Hawser, ${frontend}`,
   theirs: `reference, ${frontend}`,
 }));
-export type Comparison = (typeof comparisons)[number];
+
+/** What workers cost and bring: two of them against one. */
+export const workersComparison: Comparison = {
+  frontend: "CONNECT",
+  ours: "Hawser, CONNECT, 2 workers",
+  theirs: "Hawser, CONNECT",
+};
 
 /** By the medians; undefined where one of the two was not measured. */
 export function ratioOf({ ways, better }: ScenarioResult, { ours, theirs }: Comparison): number | undefined {

@@ -5,6 +5,7 @@ import { type Sample, type ScenarioResult, type WayResult, wayResult } from "./r
 import type { Scenario } from "./scenarios.ts";
 import { StartedWay } from "./started-way.ts";
 import { digits } from "./statistics.ts";
+import type { RunningWay } from "./ways.ts";
 
 /** A way that has just started is warmed up for so long: Node compiles what runs often, which takes it some thousand turns. */
 export const firstWarmMs = 3_000;
@@ -28,7 +29,7 @@ export async function runScenario(
   tell: (line: string) => void,
 ): Promise<ScenarioResult> {
   const ways = scenario.ways.map((way) => ({
-    started: new StartedWay(way, scenario, profiles),
+    started: new StartedWay(way, scenario, profiles !== undefined),
     rounds: [] as (Sample | string)[],
   }));
   try {
@@ -37,8 +38,10 @@ export async function runScenario(
       for (const { started, rounds: own } of ways) {
         if (!hasRound(scenario, started.way, round, rounds)) continue;
         const warmMs = started.isNew ? (scenario.firstWarmMs ?? firstWarmMs) : stretch.warmMs;
-        const stage = { endpoints, stretch: { lengthMs: scenario.lengthMs ?? stretch.lengthMs, warmMs } };
-        const sample = await measured(scenario, started, stage);
+        const lengthMs = scenario.lengthMs ?? stretch.lengthMs;
+        const whileMeasured = ({ profilePorts = {} }: RunningWay) =>
+          profiles?.take(scenario.name, started.way.name, profilePorts, lengthMs);
+        const sample = await measured(scenario, started, { endpoints, stretch: { lengthMs, warmMs }, whileMeasured });
         own.push(sample);
         const figure = typeof sample === "string" ? sample : `${digits(sample.figure)} ${scenario.unit}`;
         tell(`${scenario.name}, round ${round} of ${rounds}, ${started.way.name}: ${figure}`);

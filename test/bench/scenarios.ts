@@ -2,7 +2,7 @@ import { idleAgents, idleConnections } from "./idle.ts";
 import { type LoadPlan, type Measured, measureLoad, type Reading, type Stage } from "./load.ts";
 import type { Heading, Sample } from "./results.ts";
 import { besideStalledReaders } from "./stalled.ts";
-import { connectPairs, direct, grpcPairs, mixedPairs, type RunningWay, relay, type Way } from "./ways.ts";
+import { connectPairs, direct, grpcPairs, mixedPairs, type RunningWay, relay, type Way, workers } from "./ways.ts";
 
 export interface Scenario extends Heading {
   readonly ways: readonly Way[];
@@ -114,6 +114,12 @@ export const scenarios: readonly Scenario[] = [
   // The reference answers nothing beside the first, so it is not asked for more.
   besideStalled(100, grpcPairs.slice(1)),
   ...[10, 50].flatMap((roundTripMs) => [overLongPath("down", roundTripMs), overLongPath("up", roundTripMs)]),
+  underLoad(
+    { name: "bulk down on 16 with --workers", group: "workers", unit: "MB/s", better: "more", work: "GB" },
+    megabytesPerSecond,
+    { downloads: 16 },
+    { ways: workers },
+  ),
   idle("connections", 5_000, bothFrontends, 9),
   idle("agents", 5_000, grpcPairs, 36),
 ];

@@ -1,10 +1,11 @@
 import { linkFromAfar } from "../interop/far-agent.ts";
 import { frontendArgs } from "../interop/tunnel-client.ts";
 import type { ManagedProcess } from "../support/managed-process.ts";
-import { type FrontendKind, here, type Implementation, type Place } from "../support/processes.ts";
+import { freePort } from "../support/ports.ts";
+import type { FrontendKind, Implementation } from "../support/processes.ts";
 import { Tunnel } from "../support/tunnel.ts";
 import { startRelay } from "./relay.ts";
-import { type Halves, mixedName } from "./results.ts";
+import { type Halves, mixedName, workersComparison } from "./results.ts";
 
 /** How a client reaches the endpoints. */
 export interface Way {
@@ -17,8 +18,8 @@ export interface Way {
 export interface WayPlace {
   /** Between server and agent; 0 for none. */
   readonly oneWayMs: number;
-  /** Where Hawser's own halves run: a profile is made there. The reference's take no notice. */
-  readonly ours: Halves<Place>;
+  /** Hawser's own halves are to serve profiles of themselves. */
+  readonly profiled?: boolean;
 }
 
 export interface RunningWay {
@@ -28,6 +29,8 @@ export interface RunningWay {
   readonly halves?: Halves<ManagedProcess>;
   /** For what needs more than the client does. */
   readonly tunnel?: Tunnel;
+  /** Where those of the halves that serve profiles do so, on the loopback. */
+  readonly profilePorts?: Partial<Halves<number>>;
   stop(): Promise<void>;
 }
 
@@ -59,6 +62,15 @@ export const connectPairs: readonly Way[] = [
 /** Halves of either kind with the other kind's. */
 export const mixedPairs: readonly Way[] = [pair("hawser", reference, "grpc"), pair(reference, "hawser", "grpc")];
 
+/** A server without workers, and one with two. */
+export const workers: readonly Way[] = [
+  pair("hawser", "hawser", "connect"),
+  {
+    name: workersComparison.ours,
+    start: (place) => startPair("hawser", "hawser", "connect", place, ["--workers=2"]),
+  },
+];
+
 function pair(server: Implementation, agent: Implementation, protocol: FrontendKind["protocol"]): Way {
   const named = (implementation: Implementation) => (implementation === "hawser" ? "Hawser" : "reference");
   const halves = server === agent ? named(server) : mixedName(named(server), named(agent));
@@ -72,19 +84,24 @@ async function startPair(
   server: Implementation,
   agent: Implementation,
   protocol: FrontendKind["protocol"],
-  { oneWayMs, ours }: WayPlace,
+  { oneWayMs, profiled = false }: WayPlace,
+  moreServerFlags: readonly string[] = [],
 ): Promise<RunningWay> {
-  const places = {
-    server: server === "hawser" ? ours.server : here,
-    agent: agent === "hawser" ? ours.agent : here,
+  const profilePorts: Partial<Halves<number>> = {
+    ...(profiled && server === "hawser" && { server: await freePort() }),
+    ...(profiled && agent === "hawser" && { agent: await freePort() }),
   };
-  const frontend: FrontendKind = { protocol, transport: "uds" };
+  const profiling = (flag: string, port: number | undefined) =>
+    port === undefined ? [] : ["--enable-profiling", `${flag}=${port}`];
+  const serverFlags = [...moreServerFlags, ...profiling("--admin-port", profilePorts.server)];
   // As manifests have them. The tests' own make an agent look around ten times a second.
-  const agentFlags = ["--sync-interval=1s", "--sync-interval-cap=10s", "--probe-interval=1s"];
+  const intervals = ["--sync-interval=1s", "--sync-interval-cap=10s", "--probe-interval=1s"];
+  const agentFlags = [...intervals, ...profiling("--admin-server-port", profilePorts.agent)];
+  const frontend: FrontendKind = { protocol, transport: "uds" };
   const agentCount = oneWayMs === 0 ? 1 : 0;
-  const tunnel = await Tunnel.start({ server, agent, frontend, agentCount, places, agentFlags });
+  const tunnel = await Tunnel.start({ server, agent, frontend, agentCount, serverFlags, agentFlags });
   try {
-    const start = { implementation: agent, place: places.agent, flags: agentFlags };
+    const start = { implementation: agent, flags: agentFlags };
     const far = oneWayMs === 0 ? undefined : await linkFromAfar(tunnel, oneWayMs, start);
     const agentProcess = far?.agent ?? tunnel.agents[0];
     if (agentProcess === undefined) throw new Error("the tunnel has no agent");
@@ -92,6 +109,7 @@ async function startPair(
       clientArgs: frontendArgs(tunnel),
       halves: { server: tunnel.server, agent: agentProcess },
       tunnel,
+      profilePorts,
       stop: async () => {
         await far?.stop();
         await tunnel.stop();

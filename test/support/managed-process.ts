@@ -113,11 +113,9 @@ export class ManagedProcess {
     return this.#statusBytes("VmHWM");
   }
 
-  /** User and system time used so far, in milliseconds. */
+  /** User and system time used so far, in milliseconds, by it and by the processes that it has started and that still run. */
   cpuMs(): number {
-    // Fields 14 and 15 of proc(5) stat, counted behind the command name, which may hold spaces; 100 ticks a second.
-    const fields = readFileSync(`/proc/${this.pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
-    return (Number(fields[11]) + Number(fields[12])) * 10;
+    return cpuMsOf(this.pid);
   }
 
   #statusBytes(name: "VmRSS" | "VmHWM"): number {
@@ -130,4 +128,12 @@ export class ManagedProcess {
   describe(): string {
     return `--- last lines of ${this.name} ---\n${this.stderr.slice(-40).join("\n")}`;
   }
+}
+
+function cpuMsOf(pid: number): number {
+  // Fields 14 and 15 of proc(5) stat, counted behind the command name, which may hold spaces; 100 ticks a second.
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ").filter(Boolean);
+  const own = (Number(fields[11]) + Number(fields[12])) * 10;
+  return children.reduce((sum, child) => sum + cpuMsOf(Number(child)), own);
 }

@@ -5,9 +5,10 @@ import { expectedSeconds, planOf } from "../../bench/plan.ts";
 describe("the command line", () => {
   test("publishes a whole run and nothing less", () => {
     expect(parseOptions([])).toMatchObject({ mode: "whole", rounds: 5 });
-    for (const part of ["--quick", "--only=down", "--profile", "--rounds=5"]) {
-      expect(parseOptions([part]).mode).toBe("part");
+    for (const part of [["--quick"], ["--only=down"], ["--rounds=5"], ["--profile", "--only=down"]]) {
+      expect(parseOptions(part).mode).toBe("part");
     }
+    expect(parseOptions(["--profile"])).toMatchObject({ mode: "profiles", rounds: 1 });
   });
 
   test("has the gate measure what --quick does", () => {
@@ -20,6 +21,7 @@ describe("the command line", () => {
     [["--only=("], "--only=("],
     [["--page", "--quick"], "--page"],
     [["--gate", "--profile"], "--gate"],
+    [["--quick", "--profile"], "--quick"],
     [["--fast"], "--fast"],
   ])("refuses %s by its name", (argv, name) => {
     expect(() => parseOptions(argv)).toThrow(name);
@@ -37,6 +39,14 @@ describe("the plan", () => {
       const wanted = ["reference, gRPC", "Hawser, gRPC", "reference, CONNECT", "Hawser, CONNECT"];
       expect(ways.map(({ name }) => name)).toEqual(wanted);
     }
+  });
+
+  test("of profiles has Hawser alone, in what a quick run measures", () => {
+    const { scenarios } = planOf(parseOptions(["--profile"]));
+    expect(scenarios.map(({ name }) => name)).toEqual(
+      planOf(parseOptions(["--quick"])).scenarios.map(({ name }) => name),
+    );
+    for (const { ways } of scenarios) expect(ways.map(({ name }) => name)).toEqual(["Hawser, gRPC", "Hawser, CONNECT"]);
   });
 
   test("says which scenarios there are where none is left", () => {

@@ -3,6 +3,7 @@ import { performancePage } from "../../bench/page.ts";
 import { plotsOf } from "../../bench/plots.ts";
 import type { Results } from "../../bench/results.ts";
 import { screenTable } from "../../bench/tables.ts";
+import { timePage } from "../../bench/time-page.ts";
 import { resultOf, scenarioResult } from "./measured-results.ts";
 
 const measured = (figure: number) =>
@@ -102,4 +103,22 @@ test("a table on the screen has straight columns", () => {
       ],
     ),
   ).toBe("      ours\ndown     1\nup    1000");
+});
+
+test("the page of profiles has for each half what it cost, and what that was spent on", () => {
+  const scenario = "200 B echo on 1";
+  const way = "Hawser, CONNECT";
+  const text = timePage(results, [
+    { scenario, way, half: "server", times: [{ name: "(program)", place: "", share: 1 }] },
+    {
+      scenario,
+      way,
+      half: "agent",
+      times: [{ name: "send", place: "dist/shared/grpc/message-stream.js:74", share: 1 }],
+    },
+  ]);
+  expect(text).toContain("| CPU ms per 1,000 echoes | 2000 | 1000 |");
+  expect(text).toContain("| native code, called by the event loop | 100 % | 0 % |");
+  expect(text).toContain("| Hawser: gRPC on HTTP/2 | 0 % | 100 % |");
+  expect(text).not.toContain("bulk down on 1");
 });

@@ -1,4 +1,5 @@
 import { systemClock } from "./clock.ts";
+import { giveGarbageRoom } from "./garbage-room.ts";
 import { type HttpRoutes, startHttpListener } from "./http/listener.ts";
 import { Profiler } from "./http/profiler.ts";
 import { profilingRoutes } from "./http/profiling-routes.ts";
@@ -71,6 +72,7 @@ export async function runProgram<Options extends ProgramOptions>(program: Progra
 
 async function run<Options extends ProgramOptions>(program: Program<Options>, options: Options): Promise<ExitCode> {
   const log = openLog(options.log);
+  giveGarbageRoom(systemClock);
   const defect = watchDefects(log).then(() => undefined);
   log.info({ version, node: process.version, flags: Object.fromEntries(options.flagValues) }, `${program.name} starts`);
   for (const notice of options.notices) log.warn(notice);

@@ -1,5 +1,6 @@
 import { systemClock } from "../../shared/clock.ts";
 import { UsageError } from "../../shared/errors.ts";
+import { giveGarbageRoom } from "../../shared/garbage-room.ts";
 import { Profiler } from "../../shared/http/profiler.ts";
 import { profilingRoutes } from "../../shared/http/profiling-routes.ts";
 import { openKubernetesApi } from "../../shared/kubernetes/open-api.ts";
@@ -30,6 +31,7 @@ export async function main(): Promise<ExitCode> {
 }
 
 async function run(primary: PrimaryChannel, options: ServerOptions, log: Log): Promise<ExitCode> {
+  giveGarbageRoom(systemClock);
   const defect = watchDefects(log).then(() => "defect" as const);
   const kubernetes = options.kubernetes && (await openKubernetesApi({ clock: systemClock, log }, options.kubernetes));
   const { server, metrics } = openServer(options, { log, kubernetes });

@@ -54,7 +54,10 @@ export class GrpcFrontendStream {
   }
 
   start(): void {
-    const gone = () => this.#leave(new ProxyError("cancelled", "the client has gone"));
+    const gone = () => {
+      // The usual end: the connection was closed before. An error would have to be made for nothing, with its stack.
+      if (this.#state.name !== "discarding") this.#leave(new ProxyError("cancelled", "the client has gone"));
+    };
     this.#packets.start({
       onPacket: (packet) => this.#receive(packet),
       // A client's half-close is the end of all it asked for.

@@ -244,7 +244,7 @@ class Splice implements BudgetedConnection {
     }
     this.#firstFin ??= { by: side.name, code: "ok" };
     if (other.halfClose || other.ended) {
-      other.duplex.end();
+      endWriting(other);
       this.#limitSilence(this.#options.halfCloseTimeoutMs, () => this.reset("idle"));
       return;
     }
@@ -274,7 +274,7 @@ class Splice implements BudgetedConnection {
 
   /** Nothing more is written to `side`; if it does not take what it has been given, it is destroyed. */
   #finishWriting(side: Side): void {
-    side.duplex.end();
+    endWriting(side);
     this.#limitSilence(this.#options.halfCloseTimeoutMs, () => side.duplex.destroy());
   }
 
@@ -344,6 +344,11 @@ class Splice implements BudgetedConnection {
       bytesToFrontend: this.#endpoint.bytes,
     });
   }
+}
+
+/** Node makes an error, with its stack, of an end that comes after the end. */
+function endWriting({ duplex }: Side): void {
+  if (!duplex.writableEnded && !duplex.destroyed) duplex.end();
 }
 
 const ownBytesOf = ({ duplex, holds }: Side): number =>

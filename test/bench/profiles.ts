@@ -38,14 +38,14 @@ export class Profiles {
     const folder = join(this.#folder, `${scenario}; ${way}`);
     mkdirSync(folder, { recursive: true });
     const halves = (["server", "agent"] as const).filter((half) => ports[half] !== undefined);
-    await Promise.all(
-      halves.map(async (half) => {
-        const profile = await profileAt(ports[half] as number, lengthMs);
-        writeFileSync(join(folder, `${half}.cpuprofile`), profile);
-        const times = selfTimes(JSON.parse(profile) as CpuProfile);
-        this.#taken.set(`${scenario}\n${way}\n${half}`, { scenario, way, half, times });
-      }),
+    const profiles = await Promise.all(
+      halves.map(async (half) => ({ half, text: await profileAt(ports[half] as number, lengthMs) })),
     );
+    for (const { half, text } of profiles) {
+      writeFileSync(join(folder, `${half}.cpuprofile`), text);
+      const times = selfTimes(JSON.parse(text) as CpuProfile);
+      this.#taken.set(`${scenario}\n${way}\n${half}`, { scenario, way, half, times });
+    }
   }
 
   /** The functions with most time of their own, for each half. */

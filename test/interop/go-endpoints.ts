@@ -40,7 +40,7 @@ export class GoEndpoints {
 
   static async start(): Promise<GoEndpoints> {
     // It lives as long as a whole test file.
-    const client = await TunnelClient.start("endpoint", ["--timeout=1h"]);
+    const client = await TunnelClient.start("endpoint", ["--timeout=4h"]);
     return new GoEndpoints(client, await client.waitFor<Addresses>("echo", 0));
   }
 

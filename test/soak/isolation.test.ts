@@ -55,7 +55,8 @@ for (const protocol of ["grpc", "connect"] as const) {
     if (!inSoak(false, true)) continue;
     measured(
       `the reference v0.36.0 beside it: ${protocol} frontend, one ${end} that never reads`,
-      300_000,
+      // Its echoes and dials wait for up to a minute each, window by window.
+      600_000,
       async (report) => {
         tell(
           report,

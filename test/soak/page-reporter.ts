@@ -54,10 +54,12 @@ function section(module: TestModule): string {
     return `| ${title} | ${passed} of ${tests.length} | ${figuresOf(tests)} |`;
   });
   const { durationMs, at } = { durationMs: module.diagnostic().duration, at: new Date().toISOString().slice(0, 10) };
+  const length =
+    durationMs < 120_000 ? `${Math.round(durationMs / 1_000)} s` : `${Math.round(durationMs / 60_000)} minutes`;
   const machine = `${cpus().length} cores (${cpus()[0]?.model.trim()}), Linux ${release()}, Node ${process.version}`;
   return `## ${nameOf(module)}
 
-${at}, commit ${commitBut("docs/soak.md")}, ${Math.round(durationMs / 60_000)} minutes on ${machine}.
+${at}, commit ${commitBut("docs/soak.md")}, ${length} on ${machine}.
 
 | test | passed | figures |
 | --- | --- | --- |

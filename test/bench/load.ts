@@ -90,8 +90,10 @@ export async function measureLoad(
     client.send("begin");
     await event(1);
     const before = cpuOf(way);
-    const [measured] = await Promise.all([event<Measured>(2), whileMeasured?.(way)]);
-    const sample = sampleOf(measured, reading, way, before);
+    const [sample] = await Promise.all([
+      event<Measured>(2).then((measured) => sampleOf(measured, reading, way, before)),
+      whileMeasured?.(way),
+    ]);
     if (beside !== undefined) return sample;
     client.send("close");
     const left = await leftBehind(client, endpoints);

@@ -2,7 +2,7 @@ import { parseArgs } from "node:util";
 
 /** What the command line of `npm run bench --` asks for. */
 export interface Options {
-  /** A whole run is published, and so are its profiles; any other is only shown. */
+  /** A whole run is published, and so is one of profiles; any other is only shown. */
   readonly mode: "whole" | "profiles" | "part" | "gate" | "page";
   readonly only?: RegExp;
   readonly quick: boolean;

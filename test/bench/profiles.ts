@@ -25,7 +25,6 @@ export class Profiles {
   /** Empties the folder. */
   constructor(folder: string) {
     rmSync(folder, { recursive: true, force: true });
-    mkdirSync(folder, { recursive: true });
     this.#folder = folder;
   }
 

@@ -19,7 +19,7 @@ export interface WayPlace {
   /** Between server and agent; 0 for none. */
   readonly oneWayMs: number;
   /** Hawser's own halves are to serve profiles of themselves. */
-  readonly profiled?: boolean;
+  readonly profiled: boolean;
 }
 
 export interface RunningWay {
@@ -84,7 +84,7 @@ async function startPair(
   server: Implementation,
   agent: Implementation,
   protocol: FrontendKind["protocol"],
-  { oneWayMs, profiled = false }: WayPlace,
+  { oneWayMs, profiled }: WayPlace,
   moreServerFlags: readonly string[] = [],
 ): Promise<RunningWay> {
   const profilePorts: Partial<Halves<number>> = {

@@ -5,11 +5,12 @@ import {
   cpuRatioOf,
   type Operation,
   ratioOf,
+  ratiosByRound,
   type ScenarioResult,
   type WayResult,
   workersComparison,
 } from "./results.ts";
-import { digits, type Spread } from "./statistics.ts";
+import { digits, type Spread, spreadOf } from "./statistics.ts";
 
 /** A table before it has a form. */
 export interface Table {
@@ -57,6 +58,23 @@ export function cpuTable(scenarios: readonly ScenarioResult[]): Table | undefine
       : `${digits(way.cpu.server.median)} + ${digits(way.cpu.agent.median)} = ${digits(cpuOf(way) ?? 0)}`;
   const titled = ({ name, work }: ScenarioResult) => `${name}, per ${work}`;
   return tableOf(counted, titled, cell, { title: "share", of: cpuRatioOf });
+}
+
+/** The ratios of a first run, each with that of its rounds, beside those of a second, and whether these are among the first's. */
+export function repetitionTable(first: readonly ScenarioResult[], second: readonly ScenarioResult[]): Table {
+  const rows = first.flatMap((scenario) =>
+    comparisons.flatMap((comparison) => {
+      const then = second.find(({ name }) => name === scenario.name);
+      const [before, after] = [ratioOf(scenario, comparison), then && ratioOf(then, comparison)];
+      const rounds = ratiosByRound(scenario, comparison);
+      if (before === undefined || after === undefined || rounds.length === 0) return [];
+      const { min, max } = spreadOf([before, ...rounds]);
+      const isWithin = min <= after && after <= max;
+      const name = `${scenario.name}, ${comparison.frontend}`;
+      return [[name, spreadText({ median: before, min, max }), digits(after), isWithin ? "yes" : "no"]];
+    }),
+  );
+  return { head: ["", "ratio (of its rounds)", "ratio of the second run", "within"], rows };
 }
 
 /** MiB of server and agent after the measurement, and the most that each ever had. */

@@ -1,5 +1,5 @@
-import { type Comparison, comparisons, ratioOf, type ScenarioResult } from "./results.ts";
-import { advantage, digits } from "./statistics.ts";
+import { comparisons, ratioOf, ratiosByRound, type ScenarioResult } from "./results.ts";
+import { digits } from "./statistics.ts";
 
 /** What of the published ratio is to be reached at least: less is a loss that no busy machine explains, best of three. */
 const shareMin = 0.7;
@@ -20,19 +20,11 @@ export function verdicts(measured: readonly ScenarioResult[], published: readonl
       const before = published.find((other) => other.name === scenario.name);
       const promised = before && ratioOf(before, comparison);
       if (promised === undefined) return { passed: false, line: `${name}: docs/performance.json has no ratio of it` };
-      const ratios = roundRatios(scenario, comparison);
+      const ratios = ratiosByRound(scenario, comparison);
       const least = shareMin * promised;
       const passed = ratios.length > 0 && Math.max(...ratios) >= least;
       const seen = ratios.length > 0 ? ratios.map(digits).join(", ") : "no round was measured";
       return { passed, line: `${name}: ${seen}; at least ${digits(least)}, published ${digits(promised)}` };
     }),
   );
-}
-
-function roundRatios({ ways, better }: ScenarioResult, { ours, theirs }: Comparison): number[] {
-  const others = ways[theirs]?.rounds ?? [];
-  return (ways[ours]?.rounds ?? []).flatMap((mine, round) => {
-    const other = others[round];
-    return mine === null || other === null || other === undefined ? [] : [advantage(mine, other, better)];
-  });
 }

@@ -1,4 +1,12 @@
-import { cpuTable, failureLines, figureTable, latencyTable, memoryTable, type Table } from "./figures.ts";
+import {
+  cpuTable,
+  failureLines,
+  figureTable,
+  latencyTable,
+  memoryTable,
+  repetitionTable,
+  type Table,
+} from "./figures.ts";
 import type { Plot } from "./plots.ts";
 import { type About, type Group, isMixed, type Results, type ScenarioResult } from "./results.ts";
 import { markdownTable } from "./tables.ts";
@@ -23,7 +31,7 @@ const mixedRemark =
   "A half of Hawser's works with a half of the reference's, over the reference's link. Both pairs stand beside, with the same frontend.";
 
 /** docs/performance.md, from what docs/performance.json holds. `plots` are the files beside it. */
-export function performancePage({ about, scenarios }: Results, plots: readonly Plot[]): string {
+export function performancePage({ about, scenarios, again }: Results, plots: readonly Plot[]): string {
   const groups = [...new Set(scenarios.map(({ group }) => group))];
   const pure = scenarios.map((scenario) => onlyWays(scenario, (way) => !isMixed(way)));
   const mixed = scenarios
@@ -37,6 +45,7 @@ export function performancePage({ about, scenarios }: Results, plots: readonly P
     ...groups.map((group) => section(group, pure, plots)),
     ...(mixed.length > 0 ? [`## One half of each\n\n${mixedRemark}\n\n${tables(mixed)}`] : []),
     `## Memory of each scenario\n\nServer + agent in MiB, after a measurement and in brackets the most since they started.\n\n${markdown(memoryTable(scenarios))}`,
+    ...(again ? [secondRun(scenarios, again)] : []),
     ...(failures.length > 0 ? [`## What failed\n\n${failures.map((line) => `- ${line}`).join("\n")}`] : []),
   ].join("\n\n")}\n`;
 }
@@ -68,6 +77,16 @@ function tables(scenarios: readonly ScenarioResult[]): string {
     ...(latencies ? [`Latency in ms: p50 / p99 / longest of all rounds.\n\n${markdown(latencies)}`] : []),
     ...(cpu ? [`CPU seconds, server + agent.\n\n${markdown(cpu)}`] : []),
   ].join("\n\n");
+}
+
+function secondRun(first: readonly ScenarioResult[], { about, scenarios: second }: Omit<Results, "again">): string {
+  const { head, rows } = repetitionTable(first, second);
+  const within = rows.filter((row) => row.at(-1) === "yes").length;
+  return `## A second run
+
+Ratios of another run, at commit ${about.commit} on ${about.date}, ${about.rounds} rounds (\`npm run bench -- --again\`): ${within} of ${rows.length} are among those that the rounds of the first run had.
+
+${markdownTable(head, rows)}`;
 }
 
 function onlyWays(scenario: ScenarioResult, wanted: (way: string) => boolean): ScenarioResult {

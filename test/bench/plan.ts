@@ -15,15 +15,17 @@ export interface Plan {
 }
 
 /** Throws if nothing is left to measure. */
-export function planOf({ only, quick, rounds, profile }: Omit<Options, "mode">): Plan {
+export function planOf({ mode, only, quick, rounds, profile }: Options): Plan {
   const isFew = quick || (profile && only === undefined);
   const chosen = scenarios
     .filter((scenario) => (!isFew || scenario.quick) && (only === undefined || only.test(scenario.name)))
     .map((scenario) => {
       if (profile) return { ...scenario, ways: scenario.ways.filter(isOurs) };
+      if (mode === "again") return { ...scenario, ways: comparedWays(scenario) };
       if (!quick) return scenario;
-      return { ...scenario, ways: scenario.ways.filter(isCompared), firstWarmMs: scenario.firstWarmMs ?? 1_000 };
-    });
+      return { ...scenario, ways: comparedWays(scenario), firstWarmMs: scenario.firstWarmMs ?? 1_000 };
+    })
+    .filter(({ ways }) => ways.length > 0);
   if (chosen.length === 0) {
     throw new Error(
       `--only=${only?.source}: no such scenario; there are\n${scenarios.map(({ name }) => name).join("\n")}`,
@@ -33,8 +35,12 @@ export function planOf({ only, quick, rounds, profile }: Omit<Options, "mode">):
 }
 
 const isOurs = ({ name }: Scenario["ways"][number]) => comparisons.some(({ ours }) => name === ours);
-const isCompared = ({ name }: Scenario["ways"][number]) =>
-  comparisons.some(({ ours, theirs }) => name === ours || name === theirs);
+/** Both of each pair that the scenario has. */
+function comparedWays({ ways }: Scenario): Scenario["ways"] {
+  const has = (wanted: string) => ways.some(({ name }) => name === wanted);
+  const pairs = comparisons.filter(({ ours, theirs }) => has(ours) && has(theirs));
+  return ways.filter(({ name }) => pairs.some(({ ours, theirs }) => name === ours || name === theirs));
+}
 
 /** What a run of the plan takes about, without builds. */
 export function expectedSeconds({ scenarios, rounds, stretch }: Plan): number {

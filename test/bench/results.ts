@@ -4,6 +4,8 @@ import { advantage, type Better, type Spread, spreadOf } from "./statistics.ts";
 export interface Results {
   readonly about: About;
   readonly scenarios: readonly ScenarioResult[];
+  /** A later run of what is compared, which shows how far the ratios above are to be trusted. */
+  readonly again?: Omit<Results, "again">;
 }
 
 export interface About {
@@ -143,6 +145,15 @@ export const workersComparison: Comparison = {
 export function ratioOf({ ways, better }: ScenarioResult, { ours, theirs }: Comparison): number | undefined {
   const [mine, other] = [ways[ours], ways[theirs]];
   return mine && other && advantage(mine.figure.median, other.figure.median, better);
+}
+
+/** Of each round that both were measured in: two measurements of which one followed the other, and so of the same machine. */
+export function ratiosByRound({ ways, better }: ScenarioResult, { ours, theirs }: Comparison): number[] {
+  const others = ways[theirs]?.rounds ?? [];
+  return (ways[ours]?.rounds ?? []).flatMap((mine, round) => {
+    const other = others[round];
+    return mine === null || other === null || other === undefined ? [] : [advantage(mine, other, better)];
+  });
 }
 
 /** Server and agent together, ours to theirs: below 1 ours uses less. */

@@ -8,6 +8,7 @@ describe("the command line", () => {
     for (const part of [["--quick"], ["--only=down"], ["--rounds=5"], ["--profile", "--only=down"]]) {
       expect(parseOptions(part).mode).toBe("part");
     }
+    expect(parseOptions(["--again"])).toMatchObject({ mode: "again", rounds: 5 });
     expect(parseOptions(["--profile"])).toMatchObject({ mode: "profiles", rounds: 1 });
   });
 
@@ -21,6 +22,7 @@ describe("the command line", () => {
     [["--only=("], "--only=("],
     [["--page", "--quick"], "--page"],
     [["--gate", "--profile"], "--gate"],
+    [["--again", "--only=down"], "--again"],
     [["--quick", "--profile"], "--quick"],
     [["--fast"], "--fast"],
   ])("refuses %s by its name", (argv, name) => {
@@ -38,6 +40,13 @@ describe("the plan", () => {
     for (const { ways } of planOf(parseOptions(["--quick"])).scenarios) {
       const wanted = ["reference, gRPC", "Hawser, gRPC", "reference, CONNECT", "Hawser, CONNECT"];
       expect(ways.map(({ name }) => name)).toEqual(wanted);
+    }
+  });
+
+  test("of a second run has whole pairs alone", () => {
+    for (const { name, ways } of planOf(parseOptions(["--again"])).scenarios) {
+      const halves = (of: string) => ways.filter((way) => way.name.startsWith(of)).length;
+      expect([halves("Hawser, "), halves("reference, ")], name).toEqual([ways.length / 2, ways.length / 2]);
     }
   });
 

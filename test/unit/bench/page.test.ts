@@ -71,6 +71,20 @@ describe("the page", () => {
     expect(page).toContain("- dials beside stalled, reference, gRPC: failed: no answer");
   });
 
+  test("holds a second run against the rounds of the first", () => {
+    const runs = [
+      { "reference, gRPC": [100, 100, 100], "Hawser, gRPC": [240, 250, 270] },
+      { "reference, gRPC": [90], "Hawser, gRPC": [216] },
+      { "reference, gRPC": [100], "Hawser, gRPC": [280] },
+    ].map((figures) => ({ ...results, scenarios: [scenarioResult({}, figures)] }));
+    const [first, like, unlike] = runs.map((run) => ({ ...run, about: { ...run.about, commit: "4567def" } }));
+    if (!first || !like || !unlike) throw new Error("three runs");
+    const withLike = performancePage({ ...first, again: like }, []);
+    expect(withLike).toContain("| bulk down on 1, gRPC | 2.5 (2.4 to 2.7) | 2.4 | yes |");
+    expect(withLike).toContain("at commit 4567def on 2026-01-02, 5 rounds (`npm run bench -- --again`): 1 of 1 are");
+    expect(performancePage({ ...first, again: unlike }, [])).toContain("| 2.8 | no |");
+  });
+
   test("is the same from the file that the figures were kept in", () => {
     const kept = JSON.parse(JSON.stringify(results)) as Results;
     expect(performancePage(kept, plotsOf(kept))).toBe(page);

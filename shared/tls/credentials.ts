@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { UsageError } from "../errors.ts";
 import { type PemBlock, pemBlocks, toPem } from "./pem.ts";
 
-/** What the log and the expiry metrics say about one loaded certificate. */
+/** What the log says about one loaded certificate. */
 export interface CertificateFacts {
   readonly file: string;
   /** One line, `CN=...`. */

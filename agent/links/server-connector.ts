@@ -1,6 +1,6 @@
 import { connect, isIP, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
-import type { Clock } from "../../shared/clock.ts";
+import type { Clock, Random } from "../../shared/clock.ts";
 import type { DialRequest } from "../../shared/dial.ts";
 import { connectGrpc } from "../../shared/grpc/client.ts";
 import type { Metadata } from "../../shared/grpc/metadata.ts";
@@ -15,6 +15,7 @@ import type { CaBundle, KeyPair } from "../../shared/tls/credentials.ts";
 import { linkMetadata, linkPath } from "../../shared/tunnel/headers.ts";
 import type { AgentMetrics } from "../metrics.ts";
 import type { LinkProtocol } from "../options.ts";
+import { anyAddress } from "./any-address.ts";
 import { KonnectivityLink } from "./konnectivity-link.ts";
 import type { ServerLink } from "./link.ts";
 import { TunnelLink } from "./tunnel-link.ts";
@@ -38,6 +39,7 @@ const packetsAfterRefusalMs = 600_000;
 
 export interface ConnectorDeps {
   readonly clock: Clock;
+  readonly random: Random;
   readonly log: Log;
   readonly metrics: AgentMetrics;
   readonly calls: CallWatch;
@@ -166,11 +168,11 @@ export class ServerConnector {
   }
 
   async #connect(signal: AbortSignal): Promise<GrpcClientSession> {
-    const { clock } = this.#deps;
+    const { clock, random } = this.#deps;
     const { host, port, keyPair } = this.#options;
     const authority = keyPair === undefined ? `${isIP(host) === 6 ? `[${host}]` : host}:${port}` : host;
     const startedAt = clock.now();
-    const tcp = (await this.#tunnel(signal)) ?? connect({ host, port });
+    const tcp = (await this.#tunnel(signal)) ?? connect({ host, port, lookup: anyAddress(random) });
     if (signal.aborted) {
       tcp.destroy();
       throw signal.reason;

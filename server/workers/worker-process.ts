@@ -13,20 +13,30 @@ export class WorkerProcess {
   readonly started: Promise<void>;
   readonly exited: Promise<WorkerExit>;
   readonly #worker: Worker;
-  readonly #waiting = new Map<number, (answer: Answers[keyof Answers]) => void>();
+  readonly #waiting = new Map<number, (answer?: Answers[keyof Answers]) => void>();
   /** What is to be said once it listens; undefined from then on. */
   #unsaid: ToWorker[] | undefined = [];
   #lastId = 0;
+  #gone = false;
 
   constructor(worker: Worker, start: WorkerStart) {
     this.#worker = worker;
-    // What is written to a process that has just gone is lost, and its exit is seen elsewhere.
-    worker.on("error", () => {});
-    this.exited = new Promise((resolve) =>
+    let notForked: Error | undefined;
+    this.exited = new Promise((resolve) => {
       worker.once("exit", (code: number | null, signal: NodeJS.Signals | "" | null) =>
         resolve({ code, signal: signal || null }),
-      ),
-    );
+      );
+      // What is written to a process that has just gone is lost, and its exit is seen elsewhere. What could not be forked has no exit.
+      worker.on("error", (error) => {
+        if (this.pid !== undefined) return;
+        notForked = error;
+        resolve({ code: null, signal: null });
+      });
+    });
+    void this.exited.then(() => {
+      this.#gone = true;
+      for (const answer of this.#waiting.values()) answer();
+    });
     this.started = new Promise((resolve, reject) => {
       worker.on("message", (message: FromWorker) => {
         if (message.kind === "awake") this.#wake(start);
@@ -35,7 +45,7 @@ export class WorkerProcess {
         else this.#waiting.get(message.id)?.(message.answer);
       });
       void this.exited.then(({ code, signal }) =>
-        reject(new Error(`it ended before with ${signal ?? `code ${code}`}`)),
+        reject(notForked ?? new Error(`it ended before with ${signal ?? `code ${code}`}`)),
       );
     });
     // Whoever started it asks; one that was started again is told of by its exit.
@@ -68,14 +78,17 @@ export class WorkerProcess {
     question: Q,
     { signal }: { readonly signal: AbortSignal },
   ): Promise<Answers[Q["what"]] | undefined> {
-    if (signal.aborted) return undefined;
+    if (signal.aborted || this.#gone) return undefined;
     this.#lastId += 1;
     const id = this.#lastId;
     const answer = await new Promise<Answers[keyof Answers] | undefined>((resolve) => {
-      this.#waiting.set(id, resolve);
-      const giveUp = () => resolve(undefined);
+      const settle = (given?: Answers[keyof Answers]) => {
+        signal.removeEventListener("abort", giveUp);
+        resolve(given);
+      };
+      const giveUp = () => settle();
+      this.#waiting.set(id, settle);
       signal.addEventListener("abort", giveUp, { once: true });
-      void this.exited.then(giveUp);
       this.send({ kind: "ask", id, question });
     });
     this.#waiting.delete(id);

@@ -94,7 +94,7 @@ export class WorkerSlot {
       soonDeaths = servedMs < steadyAfterMs ? soonDeaths + 1 : 1;
       await this.#report(forked, exit);
       if (soonDeaths === soonDeathsMax) {
-        const last = exit.signal ?? `code ${exit.code}`;
+        const last = exit.signal ?? (exit.code === null ? "a fork that failed" : `code ${exit.code}`);
         onHopeless(
           `worker ${this.number} died ${soonDeaths} times in a row within 10 s of its start, at last by ${last}`,
         );

@@ -1,8 +1,10 @@
-import type { Worker } from "node:cluster";
+import cluster, { type Worker } from "node:cluster";
 import { EventEmitter } from "node:events";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { beforeEach, expect, it } from "vitest";
 import { parseServerOptions } from "../../../../server/options.ts";
-import type { FromWorker, ToWorker } from "../../../../server/workers/messages.ts";
+import type { Answers, FromWorker, ToWorker } from "../../../../server/workers/messages.ts";
 import { WorkerProcess } from "../../../../server/workers/worker-process.ts";
 import { UsageError } from "../../../../shared/errors.ts";
 import { turn } from "../../../support/turn.ts";
@@ -86,4 +88,29 @@ it("nobody waits for an answer beyond the signal, which the worker is told, nor 
   await fake.exits(1, null);
   expect(await asked).toBeUndefined();
   expect(await worker.ask({ what: "ready" }, { signal: never })).toBeUndefined();
+});
+
+it("keeps no answer that was given", async () => {
+  setFlagsFromString("--expose-gc");
+  const collectGarbage = runInNewContext("gc") as () => void;
+  fake.says({ kind: "awake" });
+  const answered = async (): Promise<WeakRef<Answers["metrics"]>> => {
+    const given = worker.ask({ what: "metrics" }, { signal: never });
+    const asked = fake.sent.at(-1);
+    const answer: Answers["metrics"] = [];
+    fake.says({ kind: "answer", id: asked?.kind === "ask" ? asked.id : 0, answer });
+    await given;
+    return new WeakRef(answer);
+  };
+  const answer = await answered();
+  await turn();
+  collectGarbage();
+  expect(answer.deref()).toBeUndefined();
+});
+
+it("one that cannot be forked has ended, and says why", async () => {
+  cluster.setupPrimary({ cwd: `${import.meta.dirname}/no folder` });
+  const unborn = new WorkerProcess(cluster.fork(), { worker: 1, options });
+  expect(await unborn.exited).toEqual({ code: null, signal: null });
+  await expect(unborn.started).rejects.toThrow(/spawn .*ENO/);
 });

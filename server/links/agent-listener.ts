@@ -171,14 +171,17 @@ export class AgentListener {
       const link = openLink(call, agent, log);
       call.sendHeaders(serverMetadata({ serverId: this.#options.serverId, serverCount: this.#options.serverCount }));
       this.#linked(call.session, 1);
-      const ended = link.run();
-      registry.add(link);
-      const { subject, nodeName: node, userAgent } = agent;
-      log.info({ subject, node, userAgent, lanes: link instanceof TunnelLink }, "agent linked");
-      const status = await ended;
-      registry.remove(link);
-      this.#linked(call.session, -1);
-      log.info({ status: status.code, reason: status.message }, "agent link ended");
+      try {
+        const ended = link.run();
+        registry.add(link);
+        const { subject, nodeName: node, userAgent } = agent;
+        log.info({ subject, node, userAgent, lanes: link instanceof TunnelLink }, "agent linked");
+        const status = await ended;
+        log.info({ status: status.code, reason: status.message }, "agent link ended");
+      } finally {
+        registry.remove(link);
+        this.#linked(call.session, -1);
+      }
     } catch (error) {
       this.#refuse(call, claims?.agentId, error);
     } finally {

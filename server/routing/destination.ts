@@ -10,7 +10,8 @@ export function destinationHost(address: string): string {
 
 /** One spelling for all that mean the same host. */
 export function canonicalHost(host: string): string {
-  if (isIPv6(host)) return new SocketAddress({ address: host, family: "ipv6" }).address;
+  // A zone says something to its own machine alone; and before one SocketAddress refuses addresses that are 40 characters long or more.
+  if (isIPv6(host)) return new SocketAddress({ address: host.replace(/%.*/, ""), family: "ipv6" }).address;
   return host.toLowerCase();
 }
 

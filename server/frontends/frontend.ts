@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
+import { ClientGate } from "../../shared/client-gate.ts";
 import type { Clock } from "../../shared/clock.ts";
 import type { DialRequest } from "../../shared/dial.ts";
 import type { ProxyError } from "../../shared/errors.ts";
@@ -16,7 +17,6 @@ import { type Protocol, sniffProtocol } from "../listeners/sniff.ts";
 import type { ServerMetrics } from "../metrics.ts";
 import type { FrontendOptions } from "../options.ts";
 import type { ServerLimits } from "../options-limits.ts";
-import { ClientGate } from "./client-gate.ts";
 import { isAllowed, namesOf } from "./client-names.ts";
 import { GrpcFrontendStream } from "./grpc-stream.ts";
 import { HttpConnectFrontend } from "./http-connect.ts";

@@ -4,12 +4,20 @@ import type { Clock } from "../clock.ts";
 import { BacklogGate } from "./send-gate.ts";
 
 /**
+ * What may stand in the socket. Of streams it is some 1 MiB, and 16 MiB at most, which is the largest connection window; the rest can only be
+ * what HTTP/2 answers by itself, as a PING, to a peer that asks and does not read.
+ */
+export const backlogMaxBytes = 48 * 1024 * 1024;
+/** What a piece that waits takes besides its bytes; such an answer has 17 of them. */
+const pieceBytes = 256;
+
+/**
  * Stands between HTTP/2 and the socket, and takes every write at once.
  *
  * Node stops reading a session's socket while a write to it is pending. Where both ends of a connection do that and
  * both have filled the pipe, each waits for the other to read, for ever. With this at one end, that end always reads,
  * and the lock cannot close. The price: the session no longer feels the socket's pushback, so what it writes ahead
- * gathers here, and the streams bound it themselves by its gate.
+ * gathers here, and the streams bound it themselves by its gate; a peer that has it grow nevertheless loses its connection.
  *
  * It also keeps the process alive: where a peer dies while bytes move both ways, a write that Node's HTTP/2 begins in the middle of
  * reading fails at once on a TLS socket, and its end makes Node read the same bytes again, inside the first reading. Streams get wrong
@@ -19,13 +27,18 @@ export class ElasticSocket extends Duplex {
   readonly gate: BacklogGate;
   readonly #socket: Socket;
   readonly #onWritten: () => void;
+  /** Pieces that stand in the socket. */
+  #pieces = 0;
 
   /** Takes over `socket`, which may still be connecting; its end, error and destruction are this one's and the reverse. */
   constructor(deps: { readonly clock: Clock }, socket: Socket) {
     super({ allowHalfOpen: true });
     this.#socket = socket;
     this.gate = new BacklogGate(deps, () => socket.writableLength);
-    this.#onWritten = () => this.gate.open();
+    this.#onWritten = () => {
+      this.#pieces -= 1;
+      this.gate.open();
+    };
     socket.on("data", (chunk: Buffer) => {
       if (!this.push(chunk)) socket.pause();
     });
@@ -38,15 +51,15 @@ export class ElasticSocket extends Duplex {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    this.#socket.write(chunk, this.#onWritten);
-    done();
+    this.#send(chunk);
+    done(this.#overflow());
   }
 
   override _writev(items: { chunk: Buffer }[], done: (error?: Error | null) => void): void {
     this.#socket.cork();
-    for (const { chunk } of items) this.#socket.write(chunk, this.#onWritten);
+    for (const { chunk } of items) this.#send(chunk);
     this.#socket.uncork();
-    done();
+    done(this.#overflow());
   }
 
   override _read(): void {
@@ -61,5 +74,16 @@ export class ElasticSocket extends Duplex {
     this.gate.close();
     this.#socket.destroy();
     done(error);
+  }
+
+  #send(chunk: Buffer): void {
+    this.#pieces += 1;
+    this.#socket.write(chunk, this.#onWritten);
+  }
+
+  #overflow(): Error | null {
+    const { writableLength } = this.#socket;
+    if (writableLength + this.#pieces * pieceBytes <= backlogMaxBytes) return null;
+    return new Error(`the peer does not read: ${writableLength} bytes in ${this.#pieces} pieces wait for it`);
   }
 }

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
+import { ClientGate } from "../client-gate.ts";
 import { ProxyError, UsageError } from "../errors.ts";
 import type { Log } from "../log.ts";
 
@@ -36,8 +37,10 @@ export interface HttpListener {
 const headTimeoutMs = 60_000;
 /** The reference takes 1 MiB; nobody who asks for health or metrics sends that, and each connection may hold so much. */
 const headMaxBytes = 16 * 1024;
-/** More than a probe or a scraper needs, few enough to leave descriptors for the proxy. */
-const connectionsMax = 512;
+/** More than probes and scrapers need, few enough to leave descriptors for the proxy. Past it the oldest goes that asks nothing. */
+export const connectionsMax = 512;
+/** With those that wait for an answer: what comes past it is not listened to. */
+const waitingMax = 2 * connectionsMax;
 /** Longer than the usual interval between two scrapes, so that these use one connection. */
 const keepAliveTimeoutMs = 120_000;
 
@@ -60,10 +63,20 @@ export async function startHttpListener(options: {
       keepAliveTimeout: keepAliveTimeoutMs,
       maxHeaderSize: headMaxBytes,
     },
-    (request, response) => void answer(routes, request, response, log),
+    (request, response) => {
+      gate.use(request.socket, new Promise((resolve) => response.once("close", () => resolve())));
+      void answer(routes, request, response, log);
+    },
   );
-  server.maxConnections = connectionsMax;
+  // Whoever connects and says nothing does not keep the kubelet from asking, who would end this process.
+  const gate = new ClientGate<Socket>({ max: connectionsMax, onEvicted: (socket) => socket.destroy() });
+  server.on("connection", (socket) => {
+    gate.enter(socket);
+    socket.once("close", () => gate.leave(socket));
+  });
+  server.maxConnections = waitingMax;
   await listen(server, options);
+  server.on("error", (error) => log.warn({ err: error, label: options.label }, "cannot take a connection"));
   const { address, port } = server.address() as AddressInfo;
   return { address: { host: address, port }, close: () => close(server) };
 }

@@ -12,8 +12,10 @@ import { spareLanesMax } from "../../server/links/tunnel-link.ts";
 import { handshakeTimeoutMs } from "../../server/listeners/listener.ts";
 import { firstByteTimeoutMs } from "../../server/listeners/sniff.ts";
 import { serverFlags } from "../../server/options-flags.ts";
+import { backlogMaxBytes } from "../../shared/grpc/elastic-socket.ts";
 import { messageMaxBytes } from "../../shared/grpc/framing.ts";
 import { initialCalls } from "../../shared/grpc/http2-options.ts";
+import { connectionsMax } from "../../shared/http/listener.ts";
 import { errorTextMaxBytes } from "../../shared/konnectivity/dial-error-text.ts";
 import { identifiersMaxBytes, idMaxBytes } from "../../shared/options/checks.ts";
 import { defaultText, type FlagTable } from "../../shared/options/flag.ts";
@@ -54,6 +56,8 @@ it("docs/limits.md has the fixed limits that the code has", () => {
     ["lanes of an agent beside one for each connection", `${spareLanesMax}`],
     ["queue of one connection on a shared stream", kibibytes(sharedQueueMaxBytes)],
     ["queue of a gRPC frontend stream towards the endpoint", kibibytes(frontendQueueMaxBytes)],
+    ["answers of HTTP/2 itself that a peer over TLS does not read", `${backlogMaxBytes / 1024 / 1024} MiB`],
+    ["connections to the pages of health or of the admin port", `${connectionsMax}`],
     ["id of an agent or a server", bytes(idMaxBytes)],
     ["identifiers of an agent", bytes(identifiersMaxBytes)],
     ["error text of an agent", bytes(errorTextMaxBytes)],

@@ -1,3 +1,6 @@
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { connect as connectTls, type TLSSocket } from "node:tls";
 import { expect, test } from "vitest";
 import { encodePacket } from "../../../shared/konnectivity/packet.ts";
 import type { Endpoint } from "../../support/endpoints.ts";
@@ -105,4 +108,33 @@ test("a client that dials a thousand times at once and leaves: nothing is left o
   await session.close();
   await scene.idle();
   await expect.poll(() => echo.openCount, { timeout: 10_000 }).toBe(0);
+});
+
+/** A connection of HTTP/2 to the server's port for agents, of which nothing is read. */
+async function deafAgent(): Promise<TLSSocket> {
+  const { server, workspace } = scene.tunnel;
+  const { agent, agentCa } = workspace.certificates;
+  const [ca, cert, key] = [agentCa, agent.cert, agent.key].map((file) => readFileSync(file));
+  const socket = connectTls({ host: server.agentHost, port: server.agentPort, ca, cert, key, ALPNProtocols: ["h2"] });
+  await once(socket, "secureConnect");
+  socket.on("error", () => {});
+  socket.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+  socket.write(Buffer.from("000000040000000000", "hex"));
+  return socket;
+}
+
+test("an agent that sends PINGs without end and reads nothing loses its connection: the server stays small", async () => {
+  const before = scene.tunnel.server.residentBytes();
+  const socket = await deafAgent();
+  const told = (event: "close" | "drain") => new Promise((resolve) => socket.once(event, resolve));
+  const closed = told("close");
+  // nghttp2 refuses a thousand that it could not answer yet.
+  const pings = repeated(Buffer.from("00000806000000000000000000000000aa", "hex"), 500);
+  for (let sent = 0; sent < 256 * mebibyte && !socket.destroyed; sent += pings.length) {
+    if (!socket.write(pings)) await Promise.race([told("drain"), closed]);
+  }
+  expect(socket.destroyed).toBe(true);
+  expect(scene.tunnel.server.residentBytes() - before).toBeLessThan(growthMaxBytes);
+  const other = await scene.rawAgent();
+  await other.session.close();
 });

@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { expect, test } from "vitest";
-import { ElasticSocket } from "../../../../shared/grpc/elastic-socket.ts";
+import { backlogMaxBytes, ElasticSocket } from "../../../../shared/grpc/elastic-socket.ts";
 import { FakeClock } from "../../../support/fake-clock.ts";
 
 /** A socket whose kernel takes bytes only when the test says so. */
@@ -46,6 +46,16 @@ test("takes every write at once, and opens its gate when the socket has got rid 
   }
   expect(opened).toBe(true);
   elastic.destroy();
+});
+
+test("gives up a peer that takes nothing while more and more is written", async () => {
+  const { socket, elastic } = make();
+  const failed = new Promise((resolve) => elastic.once("error", resolve));
+  for (let bytes = 0; bytes < 0.9 * backlogMaxBytes; bytes += chunk.length) elastic.write(chunk);
+  expect(elastic.destroyed).toBe(false);
+  for (let count = 0; count < 50_000; count++) elastic.write("an answer");
+  expect(await failed).toHaveProperty("message", expect.stringContaining("the peer does not read"));
+  expect(socket.destroyed).toBe(true);
 });
 
 test("passes on what comes in, the end, and errors", async () => {

@@ -51,6 +51,15 @@ async function raw(port: number, text: string): Promise<{ socket: Socket; receiv
 }
 
 describe("the plain HTTP listener", () => {
+  it("answers beside more clients that say nothing than it keeps", async () => {
+    const { address } = await start();
+    const silent = [];
+    for (let count = 0; count < 600; count++) silent.push(await raw(address.port, ""));
+    expect(await ask(address.port, "/ok")).toMatchObject({ status: 200, body: "ok" });
+    expect(await silent[0]?.received).toBe("");
+    expect(silent.at(-1)?.socket.destroyed).toBe(false);
+  });
+
   it.each(["GET", "POST", "PUT", "DELETE", "OPTIONS"])("answers %s", async (method) => {
     const { address } = await start();
     const answer = await ask(address.port, "/ok", method);

@@ -3,13 +3,13 @@ const refusedMax = 64;
 const refusedShare = 16;
 
 /**
- * Bounds the clients of a frontend. When there are too many, the oldest that has neither dial nor connection goes. Where all have
- * one, a newcomer is let in, so that its dial can be refused in words, but only a few of those at once.
+ * Bounds the clients of a listener. When there are too many, the oldest goes that is not in use: of a frontend, that has neither dial nor
+ * connection. Where all are, a newcomer is let in, so that what it asks for can be refused in words, but only a few of those at once.
  */
 export class ClientGate<Client> {
-  /** How many dials and connections each has. */
+  /** How often each is in use. */
   readonly #clients = new Map<Client, number>();
-  /** Those that have none, longest idle first. */
+  /** Those that are not, longest idle first. */
   readonly #idle = new Set<Client>();
   readonly #max: number;
   readonly #onEvicted: (client: Client) => void;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { ClientGate } from "../../../../server/frontends/client-gate.ts";
-import { turn } from "../../../support/turn.ts";
+import { ClientGate } from "../../../shared/client-gate.ts";
+import { turn } from "../../support/turn.ts";
 
 function gated(max: number) {
   const evicted: string[] = [];

@@ -1,4 +1,4 @@
-import { openSync } from "node:fs";
+import { openSync, writeSync } from "node:fs";
 import pino, { type DestinationStream, type Logger } from "pino";
 import { UsageError } from "./errors.ts";
 
@@ -45,12 +45,25 @@ export function openLog(options: LogOptions): Log {
   );
 }
 
+/** Lines that a full disk does not take are lost, which standard error is told once each time: a tunnel is worth more than its log. */
 function openFile(file: string): DestinationStream {
+  let fd: number;
   try {
-    return pino.destination({ dest: openSync(file, "a"), sync: true });
+    fd = openSync(file, "a");
   } catch (cause) {
     throw new UsageError(`--log-file ${file} cannot be written: ${(cause as Error).message}`, { cause });
   }
+  let isLosing = false;
+  const write = (line: string) => {
+    try {
+      writeSync(fd, line);
+      isLosing = false;
+    } catch (error) {
+      if (!isLosing) process.stderr.write(`--log-file ${file}: lines are lost: ${(error as Error).message}\n`);
+      isLosing = true;
+    }
+  };
+  return { write };
 }
 
 /**

@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { UsageError } from "../../../shared/errors.ts";
 import { type LogFormat, levelOfVerbosity, openLog } from "../../../shared/log.ts";
 
@@ -41,6 +41,15 @@ it("writes one JSON object a line, with the level's name, and nothing below its 
     { level: "info", msg: "one", dial: "7", time: expect.stringMatching(/^\d{4}-\d\d-\d\dT/) },
     { level: "error", msg: "two", err: { message: "boom" } },
   ]);
+});
+
+it("goes on when the disk is full, and says so once on standard error", () => {
+  const said = vi.spyOn(process.stderr, "write").mockReturnValue(true);
+  const log = openLog({ format: "json", verbosity: 4, file: "/dev/full", stderr: false });
+  for (const line of ["one", "two", "three"]) log.info(line);
+  const lines = said.mock.calls.map(([text]) => String(text));
+  said.mockRestore();
+  expect(lines).toEqual([expect.stringMatching(/^--log-file \/dev\/full: lines are lost: ENOSPC/)]);
 });
 
 describe("text", () => {

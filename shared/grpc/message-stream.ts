@@ -75,11 +75,14 @@ export abstract class MessageStream implements GrpcStream, WatchedCall, GateWait
 
   get heldBytes(): number {
     if (this.#status !== undefined) return 0;
-    return this.#http2.readableLength + this.#parser.waitingBytes + this.bufferedBytes;
+    const received = this.#started ? this.#http2.readableLength + this.#parser.waitingBytes : 0;
+    return received + this.bufferedBytes;
   }
 
+  /** All that has come is, while nobody listens: of a peer that is not admitted yet. */
   get unfinishedBytes(): number {
-    return this.#status === undefined ? this.#parser.unfinishedBytes : 0;
+    if (this.#status !== undefined) return 0;
+    return this.#started ? this.#parser.unfinishedBytes : this.#http2.readableLength;
   }
 
   refuseUnfinished(error: GrpcError): void {

@@ -4,6 +4,7 @@ import { type ApiAnswer, reviewAnswer, statusAnswer } from "../support/fake-kube
 import { accepted, startTokenServer, TokenServer } from "../support/token-server.ts";
 import { until } from "../support/until.ts";
 
+const resourceExhausted = 8;
 const unavailable = 14;
 const unauthenticated = 16;
 const prefix = "Failed to validate authentication token, err:";
@@ -233,4 +234,18 @@ it("a reason of kube-apiserver's is cut and cleaned before an agent gets it", as
   expect(status).toBe(unauthenticated);
   expect(message.length).toBeLessThan(1_200);
   expect(message).not.toContain("\n");
+});
+
+it("R-1.3: what peers send before anybody knows who they are counts as held, and costs them their calls", async () => {
+  const strict = await TokenServer.start(["--max-held-mib=1"]);
+  try {
+    // Kube-apiserver takes its time.
+    strict.api.script = () => () => {};
+    const peers = await Promise.all([1, 2, 3].map((index) => strict.connect(`peer-${index}`, `Bearer guess-${index}`)));
+    for (const { stream } of peers) stream.sendBytes(Buffer.alloc(900_000));
+    const first = await Promise.race(peers.map(({ stream }) => stream.ended));
+    expect(first).toMatchObject({ status: resourceExhausted });
+  } finally {
+    await strict.stop();
+  }
 });

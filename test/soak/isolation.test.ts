@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect } from "vitest";
+import { expect } from "vitest";
 import { GoEndpoints } from "../interop/go-endpoints.ts";
 import type { FrontendKind, Implementation } from "../support/processes.ts";
 import { measured, type Report } from "../support/rounds.ts";
@@ -20,12 +20,6 @@ const throughputShareMin = 0.9;
 const dialFactorMax = 2;
 /** What a machine can promise that answers within half of it while nothing stalls. */
 const dialP99MaxMs = 100;
-
-let endpoints: GoEndpoints;
-beforeAll(async () => {
-  endpoints = await GoEndpoints.start();
-});
-afterAll(() => endpoints.stop());
 
 /** A window with what it cost both halves together, per byte that the neighbours moved. */
 type Costed = Window & { readonly cpuMsPerMegabyte: number };
@@ -56,7 +50,7 @@ for (const protocol of ["grpc", "connect"] as const) {
     measured(
       `the reference v0.36.0 beside it: ${protocol} frontend, one ${end} that never reads`,
       // Its echoes and dials wait for up to a minute each, window by window.
-      600_000,
+      1_200_000,
       async (report) => {
         tell(
           report,
@@ -78,7 +72,9 @@ async function measure(
   stall: { readonly end: StalledEnd; readonly count: number },
   cyclesAtMost: number,
 ): Promise<Seen> {
-  const stops: (() => Promise<unknown>)[] = [];
+  // Each time anew: of tens of thousands of dials and of readers that stall nothing is left for the next.
+  const endpoints = await GoEndpoints.start();
+  const stops: (() => Promise<unknown>)[] = [() => endpoints.stop()];
   const start = async () => {
     const tunnel = await Tunnel.start({ server: both, agent: both, frontend });
     stops.unshift(() => tunnel.stop());

@@ -1,4 +1,5 @@
 import type { Duplex } from "node:stream";
+import { cancellation } from "../shared/cancellation.ts";
 import type { Clock } from "../shared/clock.ts";
 import type { DialRequest } from "../shared/dial.ts";
 import { ProxyError } from "../shared/errors.ts";
@@ -101,16 +102,16 @@ export class Dialer {
       ...(frontend.subject === undefined ? {} : { subject: frontend.subject }),
     });
     const startedAt = clock.now();
-    const dial = new AbortController();
-    const { signal } = dial;
     let timeout: ProxyError | undefined;
-    const stopDeadline = clock.after(this.#options.dialTimeoutMs, () => {
-      timeout = new ProxyError("dial_timeout", "timed out waiting for backend dial");
-      dial.abort(timeout);
+    const { controller: dial, release } = cancellation(clock, {
+      signal: request.signal,
+      limitMs: this.#options.dialTimeoutMs,
+      lateReason: () => {
+        timeout = new ProxyError("dial_timeout", "timed out waiting for backend dial");
+        return timeout;
+      },
     });
-    const requestAborted = () => dial.abort(request.signal.reason);
-    if (request.signal.aborted) requestAborted();
-    else request.signal.addEventListener("abort", requestAborted, { once: true });
+    const { signal } = dial;
     this.#dialing.add(dial);
     metrics.pendingDials.inc();
     let connection: { readonly link: AgentLink; readonly agentEnd: LinkedConnection };
@@ -128,8 +129,7 @@ export class Dialer {
       request.refuse(error);
       return;
     } finally {
-      stopDeadline();
-      request.signal.removeEventListener("abort", requestAborted);
+      release();
       this.#dialing.delete(dial);
       metrics.pendingDials.dec();
     }

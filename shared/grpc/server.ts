@@ -1,4 +1,4 @@
-import { performServerHandshake } from "node:http2";
+import { performServerHandshake, type ServerSessionOptions } from "node:http2";
 import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import type { Clock } from "../clock.ts";
@@ -35,12 +35,14 @@ export interface GrpcServerOptions {
 export class GrpcServer {
   readonly #deps: GrpcServerDeps;
   readonly #options: GrpcServerOptions;
+  readonly #sessionOptions: ServerSessionOptions;
   readonly #sessions = new Set<GrpcServerSession>();
   #draining = false;
 
   constructor(deps: GrpcServerDeps, options: GrpcServerOptions) {
     this.#deps = deps;
     this.#options = options;
+    this.#sessionOptions = serverSessionOptions(options.maxCalls ?? initialCalls[options.role]);
   }
 
   /** Sessions whose connection stands. */
@@ -54,14 +56,13 @@ export class GrpcServer {
    * session gets its GOAWAY at once.
    */
   accept(socket: Socket, tcp?: Socket): GrpcServerSession {
-    const { role, maxCalls = initialCalls[role] } = this.#options;
     const elastic = socket instanceof TLSSocket ? new ElasticSocket(this.#deps, socket) : undefined;
-    const http2 = performServerHandshake(elastic ?? socket, serverSessionOptions(maxCalls));
+    const http2 = performServerHandshake(elastic ?? socket, this.#sessionOptions);
     elastic?.gate.useSession(http2);
     const session = new ServerSession(this.#deps, http2, socket, {
       gate: elastic?.gate ?? openGate,
       handlers: this.#options.handlers,
-      drainOnResets: role === "frontends",
+      drainOnResets: this.#options.role === "frontends",
       tcp,
       keepalive: this.#options.keepalive,
       onLost: (lost) => this.#sessions.delete(lost),

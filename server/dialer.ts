@@ -1,5 +1,5 @@
 import type { Duplex } from "node:stream";
-import { cancellation } from "../shared/cancellation.ts";
+import { Cancellation } from "../shared/cancellation.ts";
 import type { Clock } from "../shared/clock.ts";
 import type { DialRequest } from "../shared/dial.ts";
 import { ProxyError } from "../shared/errors.ts";
@@ -103,7 +103,7 @@ export class Dialer {
     });
     const startedAt = clock.now();
     let timeout: ProxyError | undefined;
-    const { controller: dial, release } = cancellation(clock, {
+    const limit = new Cancellation(this.#deps, {
       signal: request.signal,
       limitMs: this.#options.dialTimeoutMs,
       lateReason: () => {
@@ -111,8 +111,8 @@ export class Dialer {
         return timeout;
       },
     });
-    const { signal } = dial;
-    this.#dialing.add(dial);
+    const { controller, signal } = limit;
+    this.#dialing.add(controller);
     metrics.pendingDials.inc();
     let connection: { readonly link: AgentLink; readonly agentEnd: LinkedConnection };
     try {
@@ -129,8 +129,8 @@ export class Dialer {
       request.refuse(error);
       return;
     } finally {
-      release();
-      this.#dialing.delete(dial);
+      limit.release();
+      this.#dialing.delete(controller);
       metrics.pendingDials.dec();
     }
     await this.#serve(request, connection.link, connection.agentEnd, log, startedAt);

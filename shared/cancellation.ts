@@ -1,30 +1,48 @@
 import type { Clock } from "./clock.ts";
 
-export interface Cancellation {
-  readonly controller: AbortController;
-  /** To be called once what it could cancel has ended. */
-  release(): void;
+export interface CancellationOptions {
+  /** Its abort is passed on. */
+  readonly signal: AbortSignal | undefined;
+  readonly limitMs: number;
+  /** Why all ends when `limitMs` are over. */
+  readonly lateReason: (limitMs: number) => unknown;
 }
 
 /**
- * For work that ends early for any of three reasons: `signal` aborts, which is passed on; `limitMs` are over, with `lateReason`; or the
- * caller says so. AbortSignal.any would join the first two, for 4 % of what a dial takes an agent (Node 20.20.2).
+ * Ends work early for any of three reasons: the caller's signal aborts, its time is over, or whoever has the `controller` says so.
+ * `release` it when the work is over. AbortSignal.any would join the first two, for 4 % of what a dial takes an agent (Node 20.20.2).
  */
-export function cancellation(
-  clock: Clock,
-  options: { readonly signal: AbortSignal; readonly limitMs: number; readonly lateReason: () => unknown },
-): Cancellation {
-  const { signal, limitMs, lateReason } = options;
-  const controller = new AbortController();
-  const stopTimer = clock.after(limitMs, () => controller.abort(lateReason()));
-  const aborted = () => controller.abort(signal.reason);
-  if (signal.aborted) aborted();
-  else signal.addEventListener("abort", aborted, { once: true });
-  return {
-    controller,
-    release: () => {
-      stopTimer();
-      signal.removeEventListener("abort", aborted);
-    },
-  };
+export class Cancellation {
+  readonly controller = new AbortController();
+  readonly #clock: Clock;
+  readonly #options: CancellationOptions;
+  readonly #abort = () => this.controller.abort(this.#options.signal?.reason);
+  #stopTimer: () => void;
+
+  constructor(deps: { readonly clock: Clock }, options: CancellationOptions) {
+    this.#clock = deps.clock;
+    this.#options = options;
+    this.#stopTimer = this.#arm(options.limitMs);
+    if (options.signal?.aborted) this.#abort();
+    else options.signal?.addEventListener("abort", this.#abort, { once: true });
+  }
+
+  get signal(): AbortSignal {
+    return this.controller.signal;
+  }
+
+  /** Grants `limitMs` from now on, in place of what is left. */
+  restart(limitMs: number): void {
+    this.#stopTimer();
+    this.#stopTimer = this.#arm(limitMs);
+  }
+
+  release(): void {
+    this.#stopTimer();
+    this.#options.signal?.removeEventListener("abort", this.#abort);
+  }
+
+  #arm(limitMs: number): () => void {
+    return this.#clock.after(limitMs, () => this.controller.abort(this.#options.lateReason(limitMs)));
+  }
 }

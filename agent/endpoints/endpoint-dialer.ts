@@ -1,6 +1,6 @@
 import { lookup as dnsLookup, type LookupAddress } from "node:dns";
 import { connect, isIP, type Socket } from "node:net";
-import { cancellation } from "../../shared/cancellation.ts";
+import { Cancellation } from "../../shared/cancellation.ts";
 import type { Clock } from "../../shared/clock.ts";
 import type { Target } from "../../shared/dial.ts";
 import { ProxyError } from "../../shared/errors.ts";
@@ -45,12 +45,11 @@ export class EndpointDialer {
    * The socket is paused, half-open capable, without Nagle's delay, and has no listener of ours left.
    */
   async dial(target: Target, options: { readonly signal: AbortSignal }): Promise<EndpointConnection> {
-    const { controller, release } = cancellation(this.#clock, {
-      signal: options.signal,
-      limitMs: endpointDialTimeoutMs,
-      lateReason: () => new DialTimeout(),
-    });
-    const { signal } = controller;
+    const limit = new Cancellation(
+      { clock: this.#clock },
+      { signal: options.signal, limitMs: endpointDialTimeoutMs, lateReason: () => new DialTimeout() },
+    );
+    const { signal } = limit;
     try {
       const { host, port } = parseTarget(target);
       const addresses = isIP(host) ? [{ address: host, family: isIP(host) }] : await this.#resolve(host, signal);
@@ -59,7 +58,7 @@ export class EndpointDialer {
       if (options.signal.aborted) throw options.signal.reason;
       throw describeDialFailure({ ...target, cause });
     } finally {
-      release();
+      limit.release();
     }
   }
 

@@ -1,8 +1,8 @@
+import { Cancellation } from "../cancellation.ts";
 import type { Clock } from "../clock.ts";
 import type { Log } from "../log.ts";
 import { answeredError, parseObject, readBody, readLines, statusError } from "./answer-body.ts";
 import { type KubernetesApi, KubernetesError, type WatchEvent } from "./api.ts";
-import { CallLimit } from "./call-limit.ts";
 import type { ClusterAccess } from "./cluster-access.ts";
 import { HttpsTransport } from "./https-transport.ts";
 import { TokenBucket } from "./token-bucket.ts";
@@ -49,7 +49,7 @@ class HttpsKubernetesClient implements KubernetesClient {
 
   async request<T>(...[method, path, options = {}]: Parameters<KubernetesApi["request"]>): Promise<T> {
     const { query = {}, body, timeoutMs = requestTimeoutMs, signal: caller } = options;
-    const limit = new CallLimit({ clock: this.#clock }, { timeoutMs, caller });
+    const limit = this.#limit(timeoutMs, caller);
     const { signal } = limit;
     try {
       await this.#bucket.take({ maxWaitMs: timeoutMs, signal });
@@ -77,7 +77,7 @@ class HttpsKubernetesClient implements KubernetesClient {
       resourceVersion,
     };
     // The head of an answer comes at once, unlike its end.
-    const limit = new CallLimit({ clock: this.#clock }, { timeoutMs: requestTimeoutMs, caller });
+    const limit = this.#limit(requestTimeoutMs, caller);
     const { signal } = limit;
     try {
       await this.#bucket.take({ maxWaitMs: requestTimeoutMs, signal });
@@ -95,6 +95,13 @@ class HttpsKubernetesClient implements KubernetesClient {
 
   close(): void {
     this.#transport.close();
+  }
+
+  /** Throws the caller's reason if its signal has aborted already. */
+  #limit(limitMs: number, caller: AbortSignal | undefined): Cancellation {
+    caller?.throwIfAborted();
+    const lateReason = (ms: number) => new KubernetesError(0, "", `no answer from kube-apiserver within ${ms} ms`);
+    return new Cancellation({ clock: this.#clock }, { signal: caller, limitMs, lateReason });
   }
 }
 

@@ -10,7 +10,7 @@ import { verdicts } from "./gate.ts";
 import { type Options, parseOptions, usage } from "./options.ts";
 import { expectedSeconds, type Plan, planOf } from "./plan.ts";
 import { Profiles } from "./profiles.ts";
-import { publish, publishAgain, publishProfiles, readPublished, writePages } from "./published.ts";
+import { publish, publishProfiles, readPublished, writePages } from "./published.ts";
 import type { Results, ScenarioResult } from "./results.ts";
 import { runScenario } from "./run.ts";
 import { screenTable } from "./tables.ts";
@@ -36,7 +36,8 @@ async function main(argv: readonly string[]): Promise<number> {
     writePages(readPublished());
     return 0;
   }
-  const published = options.mode === "gate" || options.mode === "again" ? readPublished().scenarios : [];
+  // Before anything is measured, which would be in vain without it.
+  const published = options.mode === "gate" || options.mode === "again" ? readPublished() : undefined;
   try {
     await build();
   } catch (error) {
@@ -55,8 +56,10 @@ async function main(argv: readonly string[]): Promise<number> {
     if (options.mode === "profiles") publishProfiles(results, profiles.taken);
   }
   if (options.mode === "whole") publish(results);
-  if (options.mode === "again") publishAgain(results);
-  return options.mode === "gate" ? judge(results.scenarios, published) : 0;
+  if (published === undefined) return 0;
+  if (options.mode === "gate") return judge(results.scenarios, published.scenarios);
+  publish({ ...published, again: results });
+  return 0;
 }
 
 async function build(): Promise<void> {

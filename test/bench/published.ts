@@ -24,11 +24,6 @@ export function publish(results: Results): void {
   writePages(results);
 }
 
-/** Beside what is published: the page then says how far the two are apart. */
-export function publishAgain(again: Results): void {
-  publish({ ...readPublished(), again });
-}
-
 export function publishProfiles(results: Results, profiles: readonly HalfProfile[]): void {
   writeFileSync(join(docs, "performance-profiles.md"), timePage(results, profiles));
 }

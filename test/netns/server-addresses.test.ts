@@ -1,31 +1,20 @@
-import { writeFileSync } from "node:fs";
 import { expect, it } from "vitest";
-import { here, type Place, type ProxyServer, startAgent, startServer } from "../support/processes.ts";
+import { here, type ProxyServer, startAgent, startServer } from "../support/processes.ts";
 import { until } from "../support/until.ts";
 import { Workspace } from "../support/workspace.ts";
+import { OwnFiles } from "./own-files.ts";
 
 const name = "servers.test";
 const addresses = ["127.0.0.1", "127.0.0.2"] as const;
 /** As in README and chart: where leases do not tell how many servers there are, each of them says so. */
 const serverFlags = [`--server-count=${addresses.length}`];
 
-/** Sees `hosts` in place of /etc/hosts, in a mount namespace of its own. */
-function knowing(hosts: string): Place {
-  const script = 'mount --bind "$0" /etc/hosts; exec "$@"';
-  return {
-    ...here,
-    command: ({ file, args, ...rest }) => ({
-      ...rest,
-      file: "unshare",
-      args: ["--mount", "sh", "-c", script, hosts, file, ...args],
-    }),
-  };
-}
-
 it("an agent meets every server of a name whose addresses come in the same order each time", async () => {
   const workspace = new Workspace([name]);
-  const hosts = workspace.path("hosts");
-  writeFileSync(hosts, addresses.map((address) => `${address} ${name}\n`).join(""));
+  const hosts = addresses.map((address) => `${address} ${name}`);
+  const files = new OwnFiles(workspace.path("root"), hosts);
+  // Or glibc takes the first line alone.
+  files.write("/etc/host.conf", "multi on\n");
   const stops: (() => Promise<unknown>)[] = [];
   try {
     const servers: ProxyServer[] = [];
@@ -46,7 +35,7 @@ it("an agent meets every server of a name whose addresses come in the same order
     const agentPort = servers[0]?.agentPort ?? 0;
     const agent = await startAgent({
       implementation: "hawser",
-      place: knowing(hosts),
+      place: { ...here, command: (command) => files.command(command) },
       workspace,
       agentHost: name,
       agentPort,

@@ -7,6 +7,7 @@ import type { Endpoint } from "../../support/endpoints.ts";
 import { newRandom, proxyPath } from "../../support/frontend-client.ts";
 import { rawAgentHost } from "../../support/raw-agent.ts";
 import { framed, type RawStream, type StreamEnd } from "../../support/raw-grpc.ts";
+import { clientPreface } from "../../support/raw-http2.ts";
 import type { Scene } from "../../support/scene.ts";
 import { useEcho, useScene } from "../../support/use-scene.ts";
 
@@ -118,8 +119,7 @@ async function deafAgent(): Promise<TLSSocket> {
   const socket = connectTls({ host: server.agentHost, port: server.agentPort, ca, cert, key, ALPNProtocols: ["h2"] });
   await once(socket, "secureConnect");
   socket.on("error", () => {});
-  socket.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-  socket.write(Buffer.from("000000040000000000", "hex"));
+  socket.write(clientPreface);
   return socket;
 }
 

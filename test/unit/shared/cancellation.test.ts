@@ -1,11 +1,11 @@
 import { expect, it } from "vitest";
-import { cancellation } from "../../../shared/cancellation.ts";
+import { Cancellation } from "../../../shared/cancellation.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 
-function cancellable(signal: AbortSignal = new AbortController().signal) {
+function cancellable(signal?: AbortSignal) {
   const clock = new FakeClock();
-  const { controller, release } = cancellation(clock, { signal, limitMs: 100, lateReason: () => "too late" });
-  return { clock, controller, release };
+  const limit = new Cancellation({ clock }, { signal, limitMs: 100, lateReason: () => "too late" });
+  return { clock, limit, controller: limit.controller };
 }
 
 it("passes on an abort with its reason, also one that came before", () => {
@@ -26,10 +26,20 @@ it("aborts when its time is over, and keeps the first reason", () => {
   expect(controller.signal.reason).toBe("too late");
 });
 
+it("is granted new time", () => {
+  const { clock, limit, controller } = cancellable();
+  clock.advance(99);
+  limit.restart(50);
+  clock.advance(49);
+  expect(controller.signal.aborted).toBe(false);
+  clock.advance(1);
+  expect(controller.signal.reason).toBe("too late");
+});
+
 it("aborts nothing any more once it is released, and leaves no timer", () => {
   const outer = new AbortController();
-  const { clock, controller, release } = cancellable(outer.signal);
-  release();
+  const { clock, controller, limit } = cancellable(outer.signal);
+  limit.release();
   expect(clock.pending).toBe(0);
   outer.abort("not wanted");
   expect(controller.signal.aborted).toBe(false);

@@ -1,5 +1,4 @@
 import { systemClock } from "./clock.ts";
-import { giveGarbageRoom } from "./garbage-room.ts";
 import { type HttpRoutes, startHttpListener } from "./http/listener.ts";
 import { Profiler } from "./http/profiler.ts";
 import { profilingRoutes } from "./http/profiling-routes.ts";
@@ -9,6 +8,7 @@ import { type Log, type LogOptions, openLog } from "./log.ts";
 import { addLinuxProcessMetrics } from "./metrics/linux-process.ts";
 import { addProcessMetrics, type Registry } from "./metrics/registry.ts";
 import { type ExitCode, reportStartFailure, watchDefects, watchSignals } from "./process.ts";
+import { prepareRuntime } from "./runtime.ts";
 import { version } from "./version.ts";
 
 /** What every half's options hold. */
@@ -72,7 +72,7 @@ export async function runProgram<Options extends ProgramOptions>(program: Progra
 
 async function run<Options extends ProgramOptions>(program: Program<Options>, options: Options): Promise<ExitCode> {
   const log = openLog(options.log);
-  giveGarbageRoom(systemClock);
+  prepareRuntime();
   const defect = watchDefects(log).then(() => undefined);
   log.info({ version, node: process.version, flags: Object.fromEntries(options.flagValues) }, `${program.name} starts`);
   for (const notice of options.notices) log.warn(notice);

@@ -1,6 +1,5 @@
 import { systemClock } from "../../shared/clock.ts";
 import { UsageError } from "../../shared/errors.ts";
-import { giveGarbageRoom } from "../../shared/garbage-room.ts";
 import { Profiler } from "../../shared/http/profiler.ts";
 import { profilingRoutes } from "../../shared/http/profiling-routes.ts";
 import { openKubernetesApi } from "../../shared/kubernetes/open-api.ts";
@@ -8,6 +7,7 @@ import { type Log, openLog } from "../../shared/log.ts";
 import { pageOf } from "../../shared/metrics/page.ts";
 import { addProcessMetrics } from "../../shared/metrics/registry.ts";
 import { type ExitCode, ignoreSignals, watchDefects } from "../../shared/process.ts";
+import { prepareRuntime } from "../../shared/runtime.ts";
 import type { ServerOptions } from "../options.ts";
 import { openServer } from "../service.ts";
 import { PrimaryChannel } from "./primary-channel.ts";
@@ -31,7 +31,7 @@ export async function main(): Promise<ExitCode> {
 }
 
 async function run(primary: PrimaryChannel, options: ServerOptions, log: Log): Promise<ExitCode> {
-  giveGarbageRoom(systemClock);
+  prepareRuntime();
   const defect = watchDefects(log).then(() => "defect" as const);
   const kubernetes = options.kubernetes && (await openKubernetesApi({ clock: systemClock, log }, options.kubernetes));
   const { server, metrics } = openServer(options, { log, kubernetes });

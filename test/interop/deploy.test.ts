@@ -135,13 +135,21 @@ describe("the chart makes what the bases make", () => {
   });
 });
 
+async function argsOf(name: RegExp, ...set: readonly string[]): Promise<readonly string[]> {
+  const containers = (await template(...set)).flatMap(containersOf);
+  return containers.flatMap(({ args = [] }) => args.filter((arg) => name.test(arg)));
+}
+
 it("the chart has the server's work done by so many processes", async () => {
-  const flags = async (...set: readonly string[]) =>
-    (await template(...set))
-      .flatMap(containersOf)
-      .flatMap(({ args = [] }) => args.filter((arg) => /workers/.test(arg)));
-  expect(await flags()).toEqual([]);
-  expect(await flags("--set=server.workers=2")).toEqual(["--workers=2"]);
+  expect(await argsOf(/workers/)).toEqual([]);
+  expect(await argsOf(/workers/, "--set=server.workers=2")).toEqual(["--workers=2"]);
+});
+
+it("the chart's agents follow its server's port, unless they have another server", async () => {
+  const port = /^--(proxy-server|agent)-port=/;
+  const own = "--set=server.agentPort=9443";
+  expect((await argsOf(port, own)).toSorted()).toEqual(["--agent-port=9443", "--proxy-server-port=9443"]);
+  expect(await argsOf(port, own, "--set=agent.serverPort=443")).toContain("--proxy-server-port=443");
 });
 
 describe("the chart refuses values that cannot be meant", () => {

@@ -11,14 +11,18 @@ import { repositoryRoot } from "../../support/repository-root.ts";
 
 const read = (name: string) => readFileSync(join(repositoryRoot, name), "utf8");
 const page = read("docs/deploy.md");
-const blocks = [...page.matchAll(/^( *)```(\w*)\n(.*?)^\1```$/gms)].map(([, indent = "", language, text = ""]) => ({
-  language,
-  text: text.replaceAll(new RegExp(`^${indent}`, "gm"), ""),
-}));
-const commands = blocks
-  .filter(({ language }) => language === "")
-  .flatMap(({ text }) => text.replaceAll("\\\n", " ").trim().split("\n"))
-  .map((line) => line.split(/\s+/));
+const blocksOf = (text: string) =>
+  [...text.matchAll(/^( *)```(\w*)\n(.*?)^\1```$/gms)].map(([, indent = "", language, content = ""]) => ({
+    language,
+    text: content.replaceAll(new RegExp(`^${indent}`, "gm"), ""),
+  }));
+const commandsOf = (text: string) =>
+  blocksOf(text)
+    .filter(({ language }) => language === "")
+    .flatMap(({ text: lines }) => lines.replaceAll("\\\n", " ").trim().split("\n"))
+    .map((line) => line.split(/\s+/));
+const blocks = blocksOf(page);
+const commands = commandsOf(page);
 const documents = blocks.filter(({ language }) => language === "yaml").map(({ text }) => parse(text));
 const ofKind = (kind: string) => documents.find((document) => document.kind === kind);
 
@@ -41,12 +45,22 @@ it("its kustomization and its commands name folders that are there", () => {
     .filter(([name, verb]) => name === "kubectl" && verb === "apply")
     .map((words) => words.at(-1));
   expect(applied).toEqual(["deploy/kustomize/server", "deploy/kustomize/agent-daemonset"]);
-  for (const folder of [...resources, ...components, ...applied]) {
-    expect(readdirSync(join(repositoryRoot, folder))).toContain("kustomization.yaml");
+  expect(page).toContain("in a folder beside `deploy`");
+  const own = [...resources, ...components].map((folder) => join(repositoryRoot, "beside", folder));
+  for (const folder of [...own, ...applied.map((name = "") => join(repositoryRoot, name))]) {
+    expect(readdirSync(folder)).toContain("kustomization.yaml");
   }
   const [, , release, chart = ""] = commands.find(([name]) => name === "helm") ?? [];
   expect([release, existsSync(join(repositoryRoot, chart, "Chart.yaml"))]).toEqual(["hawser", true]);
   expect(commands.map(([name]) => name)).toContain("deploy/kind/up.sh");
+});
+
+it("the README's way into a cluster is this page's, which the tests of a whole cluster go", () => {
+  const [, section = ""] = /^### In a cluster$(.*?)^##/ms.exec(read("README.md")) ?? [];
+  const isOnTheWay = ([name, ...rest]: readonly string[]) =>
+    name === "ctr" || (name === "kubectl" && rest.includes("apply"));
+  const way = [["npm", "run", "image"], ...commands.filter(isOnTheWay)];
+  expect(commandsOf(section)).toEqual(way);
 });
 
 it.each(halves)("the %s takes the arguments that it shows", (half) => {
@@ -74,5 +88,5 @@ it("its scripts and versions are there", () => {
   const { scripts } = JSON.parse(read("package.json")) as { readonly scripts: Readonly<Record<string, string>> };
   for (const [, name = ""] of page.matchAll(/`npm run ([\w:-]+)`/g)) expect(Object.keys(scripts)).toContain(name);
   const named = [...page.matchAll(/(?:proxy-\w+:|\/hawser-)(\d\S*?)(?=-linux|`|\s)/g)].map(([, it]) => it);
-  expect(named).toEqual([version, version]);
+  expect(named).toEqual([version, version, version]);
 });

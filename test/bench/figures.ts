@@ -92,11 +92,12 @@ export function memoryTable(scenarios: readonly ScenarioResult[]): Table {
 
 /** What went wrong, a line each. */
 export function failureLines(scenarios: readonly ScenarioResult[]): string[] {
-  return scenarios.flatMap(({ name, ways }) =>
-    Object.entries(ways).flatMap(([way, { failures }]) =>
-      [...new Set(failures)].map((failure) => `${name}, ${way}: ${failure}`),
-    ),
-  );
+  return scenarios.flatMap(({ name, ways, missing = {} }) => {
+    const failures = Object.entries(ways).map(([way, { failures }]) => [way, failures] as const);
+    return [...failures, ...Object.entries(missing)].flatMap(([way, lines]) =>
+      [...new Set(lines)].map((line) => `${name}, ${way}: ${line}`),
+    );
+  });
 }
 
 /** A column for each way that any of the scenarios has something of, in the order of their appearance; a comparison stands behind its ours. */

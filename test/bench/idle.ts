@@ -19,6 +19,8 @@ export async function idleConnections(way: RunningWay, { endpoints }: Stage, cou
   try {
     await client.waitFor<{ readonly connections: number }>("connections", 0, openWithinMs);
     const memory = await restedMemory(way);
+    const open = await endpoints.openCount();
+    if (open !== count) throw new Error(`${open} of ${count} connections were open when memory was read`);
     const grown = (half: keyof Halves<unknown>) => memory[half].after - before[half].after;
     return { figure: ((grown("server") + grown("agent")) * 1024) / count, memory };
   } finally {
@@ -39,6 +41,7 @@ export async function idleAgents(way: RunningWay, count: number): Promise<Sample
     await linkAgents(tunnel, count, agents);
     await tunnel.serverCounts(count + 1);
     const memory = await restedMemory(way);
+    await tunnel.serverCounts(count + 1);
     return { figure: ((memory.server.after - before.server.after) * 1024) / count, memory };
   } finally {
     await Promise.all(agents.map(({ session }) => session.close()));

@@ -55,9 +55,13 @@ async function main(argv: readonly string[]): Promise<number> {
     say("Profiles are in .bench/profiles, the functions that took most in .bench/profiles.md.");
     if (options.mode === "profiles") publishProfiles(results, profiles.taken);
   }
+  if (options.mode === "gate" && published !== undefined) return judge(results, published);
+  if (results.scenarios.some(({ missing }) => missing !== undefined)) {
+    process.stderr.write("not published: some of it could not be measured; .bench/results.json has the rest\n");
+    return failed;
+  }
   if (options.mode === "whole") publish(results);
   if (published === undefined) return 0;
-  if (options.mode === "gate") return judge(results.scenarios, published.scenarios);
   publish({ ...published, again: results });
   return 0;
 }
@@ -98,9 +102,10 @@ function show(scenarios: readonly ScenarioResult[]): void {
   for (const line of failureLines(scenarios)) say(line);
 }
 
-function judge(scenarios: readonly ScenarioResult[], published: readonly ScenarioResult[]): number {
-  const all = verdicts(scenarios, published);
-  say("");
+function judge(here: Results, published: Results): number {
+  const all = verdicts(here.scenarios, published.scenarios);
+  const place = ({ about: { machine, versions } }: Results) => `${machine.cores} cores and Node ${versions.node}`;
+  say(`\nHere with ${place(here)}, published with ${place(published)}`);
   for (const { passed, line } of all) say(`gate ${passed ? "passed" : "FAILED"}: ${line}`);
   return all.every(({ passed }) => passed) ? 0 : failed;
 }

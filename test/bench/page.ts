@@ -1,3 +1,4 @@
+import { aimsTable } from "./aims.ts";
 import {
   cpuTable,
   failureLines,
@@ -27,6 +28,9 @@ const remarks: Readonly<Record<Group, string>> = {
     "What resident memory grows by. Idle agents speak the reference's link at either server, since thousands of agent processes do not fit on a machine.",
 };
 
+const aimsRemark =
+  "Bounds that were set before a line was written, as marks to fight for; no prototype met all. Worst and best are of the scenarios and frontends that an aim is about. [performance-tried.md](performance-tried.md) says what was tried, and what stands in the way of those that are not met.";
+
 const mixedRemark =
   "A half of Hawser's works with a half of the reference's, over the reference's link. Both pairs stand beside, with the same frontend.";
 
@@ -42,6 +46,7 @@ export function performancePage({ about, scenarios, again }: Results, plots: rea
     "# Performance",
     introduction(about),
     reading,
+    `## What it aims at\n\n${aimsRemark}\n\n${markdown(aimsTable(scenarios))}`,
     ...groups.map((group) => section(group, pure, plots)),
     ...(mixed.length > 0 ? [`## One half of each\n\n${mixedRemark}\n\n${tables(mixed)}`] : []),
     `## Memory of each scenario\n\nServer + agent in MiB, after a measurement and in brackets the most since they started.\n\n${markdown(memoryTable(scenarios))}`,
@@ -54,7 +59,7 @@ function introduction({ commit, date, rounds, secondsEach, minutes, versions, ma
   const { cores, model, kernel, memoryGiB } = machine;
   return `Written by \`npm run bench\` at commit ${commit} on ${date}, in ${minutes} minutes, from [performance.json](performance.json), which it wrote as well. ${cores} cores (${model}), ${memoryGiB} GiB, Linux ${kernel}, Node ${versions.node}. Hawser ${versions.hawser}, the reference ${versions.reference} built with ${versions.go}.
 
-Clients and endpoints are processes of a Go program, the client with the reference's own library or plain CONNECT; frontends listen on Unix sockets, server and agent speak mTLS on loopback. Each way to the endpoints is measured for ${secondsEach} s after a warm-up, in ${rounds} rounds (heavy ones and those for orientation in fewer), in which all take turns. Every scenario starts its processes anew.`;
+Clients and endpoints are processes of a Go program, the client with the reference's own library or plain CONNECT; frontends listen on Unix sockets, server and agent speak mTLS on loopback. Each way to the endpoints is measured for ${secondsEach} s after a warm-up, in ${rounds} rounds (heavy ones and those for orientation in fewer), in which all take turns; 1,000 dials at once for 1 s. Every scenario starts its processes anew. All log at \`-v=0\`: at 4, which is its default, the reference writes lines for every packet that goes up; where that is measured too it is called "as shipped".`;
 }
 
 const reading = `A figure is the median of its rounds, with the smallest and the largest behind it. **ratio** is Hawser against the reference at the same frontend: above 1 Hawser is better. **share** is CPU time of server and agent together, Hawser's to the reference's: below 1 Hawser uses less. On so few cores clients, endpoints, server and agent share them all, so read the ratios, not the absolutes; [performance-profiles.md](performance-profiles.md) says where the time goes. "direct TCP" has nothing between, "TLS relay in Node" is two processes that pass bytes over a TLS connection for each connection, without multiplexing: about what the runtime can do.`;

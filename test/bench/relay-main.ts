@@ -1,12 +1,15 @@
 import { readFileSync } from "node:fs";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { createSecureContext, createServer as createTlsServer, connect as tlsConnect } from "node:tls";
+import { prepareRuntime } from "../../shared/runtime.ts";
+import { openSslCiphers } from "../../shared/tls/policy.ts";
 
 /**
  * What Node itself gives over the same two hops, as a mark for what a tunnel in it can reach: `near` takes connections at a Unix
  * socket and opens a TLS connection to `far` for each; `far` reads the CONNECT that comes through and connects to its target.
- * No multiplexing, and nothing that a tunnel is for.
+ * No multiplexing, and nothing that a tunnel is for. Cipher and settings of the runtime are Hawser's.
  */
+prepareRuntime();
 const host = "127.0.0.1";
 const [role, ...args] = process.argv.slice(2);
 const server = role === "near" ? near(args) : far(args);
@@ -22,7 +25,7 @@ function near([path = "", port, ca = ""]: readonly string[]): Server {
 }
 
 function far([cert = "", key = ""]: readonly string[]): Server {
-  const options = { cert: readFileSync(cert), key: readFileSync(key), noDelay: true };
+  const options = { cert: readFileSync(cert), key: readFileSync(key), ciphers: openSslCiphers([]), noDelay: true };
   return createTlsServer(options, (socket) => {
     socket.on("error", () => {});
     socket.once("data", (head) => {

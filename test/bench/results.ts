@@ -39,6 +39,8 @@ export type Work = "GB" | "1,000 dials" | "1,000 echoes";
 export interface ScenarioResult extends Heading {
   /** By the way's name, in the order in which they were measured. */
   readonly ways: Readonly<Record<string, WayResult>>;
+  /** What went wrong with ways that have no result, by their names. */
+  readonly missing?: Readonly<Record<string, readonly string[]>>;
 }
 
 export interface WayResult {
@@ -139,6 +141,13 @@ export const workersComparison: Comparison = {
   frontend: "CONNECT",
   ours: "Hawser, CONNECT, 2 workers",
   theirs: "Hawser, CONNECT",
+};
+
+/** What the runtime itself carries over two hops, without a tunnel. */
+export const relayComparison: Comparison = {
+  frontend: "CONNECT",
+  ours: "Hawser, CONNECT",
+  theirs: "TLS relay in Node",
 };
 
 /** By the medians; undefined where one of the two was not measured. */

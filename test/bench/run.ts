@@ -51,12 +51,15 @@ export async function runScenario(
     for (const { started } of ways) await started.stop();
   }
   const results: Record<string, WayResult> = {};
+  const missing: Record<string, string[]> = {};
   for (const { started, rounds: own } of ways) {
     const result = wayResult(own);
     if (result !== undefined) results[started.way.name] = result;
+    else missing[started.way.name] = own.map(String);
   }
   const { name, group, unit, better, work } = scenario;
-  return { name, group, unit, better, ...(work && { work }), ways: results };
+  const isWhole = Object.keys(missing).length === 0;
+  return { name, group, unit, better, ...(work && { work }), ways: results, ...(!isWhole && { missing }) };
 }
 
 async function measured(

@@ -2,7 +2,17 @@ import { idleAgents, idleConnections } from "./idle.ts";
 import { type LoadPlan, type Measured, measureLoad, type Reading, type Stage } from "./load.ts";
 import type { Heading, Sample } from "./results.ts";
 import { besideStalledReaders } from "./stalled.ts";
-import { connectPairs, direct, grpcPairs, mixedPairs, type RunningWay, relay, type Way, workers } from "./ways.ts";
+import {
+  asShipped,
+  connectPairs,
+  direct,
+  grpcPairs,
+  mixedPairs,
+  type RunningWay,
+  relay,
+  type Way,
+  workers,
+} from "./ways.ts";
 
 export interface Scenario extends Heading {
   readonly ways: readonly Way[];
@@ -26,7 +36,7 @@ type Rest = Omit<Scenario, "measure" | keyof Heading>;
 
 const bothFrontends = [...grpcPairs, ...connectPairs];
 const withMarks = [direct, relay, ...bothFrontends];
-const withMixed = [...withMarks, ...mixedPairs];
+const withMixed = [...withMarks, asShipped, ...mixedPairs];
 
 const megabytesPerSecond = ({ bytesDown, bytesUp, seconds }: Measured) => (bytesDown + bytesUp) / 1e6 / seconds;
 const echoesPerSecond = ({ echoes, seconds }: Measured) => (echoes?.count ?? 0) / seconds;

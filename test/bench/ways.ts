@@ -5,7 +5,7 @@ import { freePort } from "../support/ports.ts";
 import type { FrontendKind, Implementation } from "../support/processes.ts";
 import { Tunnel } from "../support/tunnel.ts";
 import { startRelay } from "./relay.ts";
-import { type Halves, mixedName, workersComparison } from "./results.ts";
+import { type Halves, mixedName, relayComparison, workersComparison } from "./results.ts";
 
 /** How a client reaches the endpoints. */
 export interface Way {
@@ -45,7 +45,7 @@ export const direct: Way = {
 };
 
 export const relay: Way = {
-  name: "TLS relay in Node",
+  name: relayComparison.theirs,
   roundsMax: 2,
   start: async ({ oneWayMs }) => {
     const { server, agent, path, stop } = await startRelay(oneWayMs);
@@ -62,12 +62,19 @@ export const connectPairs: readonly Way[] = [
 /** Halves of either kind with the other kind's. */
 export const mixedPairs: readonly Way[] = [pair("hawser", reference, "grpc"), pair(reference, "hawser", "grpc")];
 
+/** At its default level of 4 the reference writes lines for every packet that goes up; both halves of a pair are measured without. */
+export const asShipped: Way = {
+  name: "reference as shipped, CONNECT",
+  roundsMax: 2,
+  start: (place) => startPair(reference, reference, "connect", place, { asShipped: true }),
+};
+
 /** A server without workers, and one with two. */
 export const workers: readonly Way[] = [
   pair("hawser", "hawser", "connect"),
   {
     name: workersComparison.ours,
-    start: (place) => startPair("hawser", "hawser", "connect", place, ["--workers=2"]),
+    start: (place) => startPair("hawser", "hawser", "connect", place, { moreServerFlags: ["--workers=2"] }),
   },
 ];
 
@@ -80,12 +87,18 @@ function pair(server: Implementation, agent: Implementation, protocol: FrontendK
   };
 }
 
+interface PairOptions {
+  readonly moreServerFlags?: readonly string[];
+  /** With the log level that a half has by itself, in place of 0. */
+  readonly asShipped?: boolean;
+}
+
 async function startPair(
   server: Implementation,
   agent: Implementation,
   protocol: FrontendKind["protocol"],
   { oneWayMs, profiled }: WayPlace,
-  moreServerFlags: readonly string[] = [],
+  { moreServerFlags = [], asShipped = false }: PairOptions = {},
 ): Promise<RunningWay> {
   const profilePorts: Partial<Halves<number>> = {
     ...(profiled && server === "hawser" && { server: await freePort() }),
@@ -93,10 +106,11 @@ async function startPair(
   };
   const profiling = (flag: string, port: number | undefined) =>
     port === undefined ? [] : ["--enable-profiling", `${flag}=${port}`];
-  const serverFlags = [...moreServerFlags, ...profiling("--admin-port", profilePorts.server)];
+  const level = asShipped ? [] : ["-v=0"];
+  const serverFlags = [...level, ...moreServerFlags, ...profiling("--admin-port", profilePorts.server)];
   // As manifests have them. The tests' own make an agent look around ten times a second.
   const intervals = ["--sync-interval=1s", "--sync-interval-cap=10s", "--probe-interval=1s"];
-  const agentFlags = [...intervals, ...profiling("--admin-server-port", profilePorts.agent)];
+  const agentFlags = [...level, ...intervals, ...profiling("--admin-server-port", profilePorts.agent)];
   const frontend: FrontendKind = { protocol, transport: "uds" };
   const agentCount = oneWayMs === 0 ? 1 : 0;
   const tunnel = await Tunnel.start({ server, agent, frontend, agentCount, serverFlags, agentFlags });

@@ -104,25 +104,28 @@ export class ManagedProcess {
     return readdirSync(`/proc/${this.pid}/fd`).length;
   }
 
+  /** With the processes that it has started and that still run. */
   residentBytes(): number {
     return this.#statusBytes("VmRSS");
   }
 
-  /** The most that was resident so far. */
+  /** The most that was resident so far; of several processes the sum of what each had at most. */
   peakResidentBytes(): number {
     return this.#statusBytes("VmHWM");
   }
 
   /** User and system time used so far, in milliseconds, by it and by the processes that it has started and that still run. */
   cpuMs(): number {
-    return cpuMsOf(this.pid);
+    return family(this.pid).reduce((sum, pid) => sum + cpuMsOf(pid), 0);
   }
 
   #statusBytes(name: "VmRSS" | "VmHWM"): number {
-    const status = readFileSync(`/proc/${this.pid}/status`, "utf8");
-    const [, kilobytes] = new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(status) ?? [];
-    if (kilobytes === undefined) throw new Error(`${this.name} has no ${name}`);
-    return Number(kilobytes) * 1024;
+    return family(this.pid).reduce((sum, pid) => {
+      const status = readFileSync(`/proc/${pid}/status`, "utf8");
+      const [, kilobytes] = new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(status) ?? [];
+      if (kilobytes === undefined) throw new Error(`${this.name} has no ${name}`);
+      return sum + Number(kilobytes) * 1024;
+    }, 0);
   }
 
   describe(): string {
@@ -133,7 +136,11 @@ export class ManagedProcess {
 function cpuMsOf(pid: number): number {
   // Fields 14 and 15 of proc(5) stat, counted behind the command name, which may hold spaces; 100 ticks a second.
   const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+}
+
+/** A process and those that it, or one of those, has started and that still run. */
+function family(pid: number): readonly number[] {
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ").filter(Boolean);
-  const own = (Number(fields[11]) + Number(fields[12])) * 10;
-  return children.reduce((sum, child) => sum + cpuMsOf(Number(child)), own);
+  return [pid, ...children.flatMap((child) => family(Number(child)))];
 }

@@ -30,6 +30,10 @@ describe("the gate", () => {
     expect(verdicts([scenarioResult({}, {})], published).map(({ passed }) => passed)).toEqual([false, false]);
   });
 
+  test("takes no round in which the reference did nothing for a win", () => {
+    expect(ofGrpc([1, 1, 1], [0, 100, 100])).toMatchObject({ passed: false });
+  });
+
   test("counts the other way where less is better", () => {
     const quicker = [scenarioResult({ better: "less" }, both([5], [10]))];
     const now = (ours: number) =>

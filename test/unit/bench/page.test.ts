@@ -66,6 +66,12 @@ describe("the page", () => {
     expect(rows).toEqual(["| bulk down on 1, MB/s | 1 | 2 | 2 |", "| bulk down on 1, MB/s | 1 | 2 | 2 | 3 |"]);
   });
 
+  test("holds what was reached against the aims", () => {
+    expect(page).toContain("| bulk down, on 1 and 16: ratio | at least 2 | 2.5 (bulk down on 1, gRPC) | 2.5 | yes |");
+    expect(page).toContain("| echo on 1 and 64: ratio | at least 1.5 | 2 (200 B echo on 1, CONNECT) | 2 | yes |");
+    expect(page).not.toContain("bulk up, on 1 and 16");
+  });
+
   test("tells of a reference that stops, and of what failed", () => {
     expect(page).toContain("| dials beside stalled, dials/s | 0 | 9 | ∞ |");
     expect(page).toContain("- dials beside stalled, reference, gRPC: failed: no answer");

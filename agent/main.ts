@@ -11,6 +11,7 @@ import { type AgentOptions, parseAgentOptions } from "./options.ts";
 export function main(argv: readonly string[]): Promise<ExitCode> {
   return runProgram<AgentOptions>({
     name: "proxy-agent",
+    portFlags: { health: "--health-server-port", admin: "--admin-server-port" },
     parse: () => parseAgentOptions(argv, process.env),
     open(options, deps) {
       const metrics = new AgentMetrics({ version });

@@ -7,6 +7,7 @@ import { openService } from "./service.ts";
 export function main(argv: readonly string[]): Promise<ExitCode> {
   return runProgram<ServerOptions>({
     name: "proxy-server",
+    portFlags: { health: "--health-port", admin: "--admin-port" },
     parse: () => parseServerOptions(argv, process.env),
     async open(options, deps) {
       if (options.workers === 1) return openService(options, deps);

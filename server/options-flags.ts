@@ -77,7 +77,7 @@ export const serverFlags = {
     type: "duration",
     default: "1h",
     group: frontend,
-    help: "How long a frontend connection may be silent before it is pinged; at least 1s.",
+    help: "How long a gRPC client over TCP may be silent before it is pinged; at least 1s, and never longer than 30s.",
     status: works,
   },
 
@@ -143,7 +143,7 @@ export const serverFlags = {
     type: "duration",
     default: "1h",
     group: agents,
-    help: "How long an agent's connection may be silent before it is pinged; at least 1s.",
+    help: "How long an agent's connection may be silent before it is pinged; at least 1s, and never longer than 4s.",
     status: works,
   },
 

@@ -52,6 +52,8 @@ export interface ServiceDeps {
 
 export interface Program<Options extends ProgramOptions> {
   readonly name: string;
+  /** That the ports of its pages are asked for by. */
+  readonly portFlags: { readonly health: string; readonly admin: string };
   parse(): ProgramCommand<Options>;
   open(options: Options, deps: ServiceDeps): Service | Promise<Service>;
   /** Exit code after a stop that a second signal cut short. */
@@ -84,8 +86,8 @@ async function run<Options extends ProgramOptions>(program: Program<Options>, op
   const adminRoutes = new Map([...service.adminRoutes, ...profiles]);
   const signals = watchSignals();
   const pages = [
-    await startHttpListener({ label: "health", ...options.health, routes: service.healthRoutes, log }),
-    await startHttpListener({ label: "admin", ...options.admin, routes: adminRoutes, log }),
+    await startHttpListener({ label: program.portFlags.health, ...options.health, routes: service.healthRoutes, log }),
+    await startHttpListener({ label: program.portFlags.admin, ...options.admin, routes: adminRoutes, log }),
   ];
   await service.start();
   const hurry = new AbortController();

@@ -87,6 +87,7 @@ export class Frontend {
     this.#listener = await listenTls(
       { log: this.#deps.log, onRefused: (limit) => this.#deps.metrics.refused(limit) },
       {
+        flag: "--server-port",
         host: listen.host,
         port: listen.port,
         keyPair: loadKeyPair(listen.keyPair),

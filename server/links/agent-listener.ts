@@ -77,6 +77,7 @@ export class AgentListener {
     this.#listener = await listenTls(
       { log: this.#deps.log, onRefused: (limit) => this.#deps.metrics.refused(limit) },
       {
+        flag: "--agent-port",
         host,
         port,
         keyPair: loadKeyPair(keyPair),

@@ -23,6 +23,8 @@ export interface Listener {
 }
 
 export interface TlsListenerOptions {
+  /** That it is asked for by. */
+  readonly flag: string;
   readonly host: string;
   readonly port: number;
   readonly keyPair: KeyPair;
@@ -80,7 +82,7 @@ export async function listenTls(
     raw.on("error", (error) => deps.log.debug({ err: error }, "socket failed"));
     tlsServer.emit("connection", raw);
   });
-  await listening(server, { host: options.host, port: options.port });
+  await listening(server, options.flag, { host: options.host, port: options.port });
   return { address: addressOf(server), close: () => closed(server) };
 }
 
@@ -98,7 +100,7 @@ export async function listenUds(
   const umask = process.umask(socketFileMask);
   let bound: Promise<void>;
   try {
-    bound = listening(server, { path: options.path });
+    bound = listening(server, "--uds-name", { path: options.path });
   } finally {
     process.umask(umask);
   }
@@ -120,12 +122,16 @@ export function removeSocketFile(path: string): void {
   unlinkSync(path);
 }
 
-function listening(server: Server, where: { host?: string; port?: number; path?: string }): Promise<void> {
+function listening(
+  server: Server,
+  flag: string,
+  where: { host?: string; port?: number; path?: string },
+): Promise<void> {
   const name = where.path ?? `${where.host || "*"}:${where.port}`;
   const target = where.path === undefined && where.host === "" ? { port: where.port } : where;
   return new Promise((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => {
-      reject(new UsageError(`cannot listen on ${name}: ${reasonOf(error, where.path)}`, { cause: error }));
+      reject(new UsageError(`${flag}: cannot listen on ${name}: ${reasonOf(error, where.path)}`, { cause: error }));
     });
     server.listen({ ...target, backlog }, () => {
       server.removeAllListeners("error");

@@ -25,7 +25,7 @@ export interface PacketReceiver {
 }
 
 /** A peer that lets this much wait for it does not read: its control packets would grow without bound. */
-const backlogMaxBytes = 8 * 1024 * 1024;
+export const backlogMaxBytes = 8 * 1024 * 1024;
 
 /**
  * The reference's packets over one gRPC stream, with one queue for all senders: who may send more is told in turn.

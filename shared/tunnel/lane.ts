@@ -48,9 +48,9 @@ export interface LaneOwner {
  * Of the longest message that makes sense on a lane that carries no data: thousands of lanes with a longer one that never ends would
  * hold gigabytes.
  */
-const controlMessageMaxBytes = 8 * 1024;
+export const controlMessageMaxBytes = 8 * 1024;
 /** Waits for a peer that reads nothing: data stops long before this, so it is answers to what the peer sends without end. */
-const queueMaxBytes = 256 * 1024;
+export const queueMaxBytes = 256 * 1024;
 
 /** How long the other end may take to answer a Reset. */
 const resetAnswerMs = 2_000;

@@ -4,7 +4,7 @@ import { WireError } from "../protobuf/wire.ts";
 import { decodeLinkMessage, encodeLinkMessage, type LinkMessage, linkMessageMaxBytes } from "./messages.ts";
 
 /** Waits at most for a peer that reads nothing of its link. */
-const queueMaxBytes = 64 * 1024;
+export const queueMaxBytes = 64 * 1024;
 
 export interface LinkReceiver {
   onMessage(message: LinkMessage): void;

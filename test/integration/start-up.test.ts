@@ -93,11 +93,11 @@ function save(name: string, content: string): string {
 
 describe("a port in use", () => {
   test.each(["server-port", "agent-port", "health-port", "admin-port"])("--%s of the server", async (flag) => {
-    await expectRefusal("server", [`--${flag}=${takenPort}`], [`127.0.0.1:${takenPort}`, "in use"]);
+    await expectRefusal("server", [`--${flag}=${takenPort}`], [`--${flag}: `, `127.0.0.1:${takenPort}`, "in use"]);
   });
 
   test.each(["health-server-port", "admin-server-port"])("--%s of the agent", async (flag) => {
-    await expectRefusal("agent", [`--${flag}=${takenPort}`], [`127.0.0.1:${takenPort}`, "in use"]);
+    await expectRefusal("agent", [`--${flag}=${takenPort}`], [`--${flag}: `, `127.0.0.1:${takenPort}`, "in use"]);
   });
 
   test("a path of --uds-name that is no socket is left alone", async () => {
@@ -182,7 +182,11 @@ describe.each([
 
 describe("with two workers what is wrong is said once", () => {
   test.each(["server-port", "agent-port", "health-port", "admin-port"])("a port in use: --%s", async (flag) => {
-    await expectRefusal("server", ["--workers=2", `--${flag}=${takenPort}`], [`127.0.0.1:${takenPort}`, "in use"]);
+    await expectRefusal(
+      "server",
+      ["--workers=2", `--${flag}=${takenPort}`],
+      [`--${flag}: `, `127.0.0.1:${takenPort}`, "in use"],
+    );
   });
 
   test("a path of --uds-name that is no socket is left alone", async () => {

@@ -14,11 +14,14 @@ import { firstByteTimeoutMs } from "../../server/listeners/sniff.ts";
 import { serverFlags } from "../../server/options-flags.ts";
 import { backlogMaxBytes } from "../../shared/grpc/elastic-socket.ts";
 import { messageMaxBytes } from "../../shared/grpc/framing.ts";
-import { initialCalls } from "../../shared/grpc/http2-options.ts";
+import { initialCalls, resetsBeforeDrain } from "../../shared/grpc/http2-options.ts";
 import { connectionsMax } from "../../shared/http/listener.ts";
 import { errorTextMaxBytes } from "../../shared/konnectivity/dial-error-text.ts";
+import { backlogMaxBytes as packetBacklogMaxBytes } from "../../shared/konnectivity/packet-stream.ts";
 import { identifiersMaxBytes, idMaxBytes } from "../../shared/options/checks.ts";
 import { defaultText, type FlagTable } from "../../shared/options/flag.ts";
+import { controlMessageMaxBytes, queueMaxBytes as laneQueueMaxBytes } from "../../shared/tunnel/lane.ts";
+import { queueMaxBytes as linkQueueMaxBytes } from "../../shared/tunnel/link-stream.ts";
 import { laneMessageMaxBytes, linkMessageMaxBytes } from "../../shared/tunnel/messages.ts";
 import { repositoryRoot } from "../support/repository-root.ts";
 
@@ -35,6 +38,7 @@ const rowsAfter = (heading: string) =>
     );
 
 const kibibytes = (bytes: number) => `${bytes / 1024} KiB`;
+const mebibytes = (bytes: number) => `${bytes / 1024 / 1024} MiB`;
 const bytes = (count: number) => `${count} B`;
 const seconds = (ms: number) => `${ms / 1000} s`;
 
@@ -50,13 +54,18 @@ it("docs/limits.md has the fixed limits that the code has", () => {
     ["time for a CONNECT head", seconds(headTimeoutMs)],
     ["gRPC message", kibibytes(messageMaxBytes)],
     ["message on a lane", kibibytes(laneMessageMaxBytes)],
+    ["of those on a lane that carries no connection", kibibytes(controlMessageMaxBytes)],
     ["message on a link of lanes", kibibytes(linkMessageMaxBytes)],
     ["streams of one frontend connection", `${initialCalls.frontends}`],
+    ["streams that a frontend connection resets", `${resetsBeforeDrain}`],
     ["calls of an agent's connection before it is admitted", `${initialCalls.agents}`],
     ["lanes of an agent beside one for each connection", `${spareLanesMax}`],
     ["queue of one connection on a shared stream", kibibytes(sharedQueueMaxBytes)],
     ["queue of a gRPC frontend stream towards the endpoint", kibibytes(frontendQueueMaxBytes)],
-    ["answers of HTTP/2 itself that a peer over TLS does not read", `${backlogMaxBytes / 1024 / 1024} MiB`],
+    ["messages that a peer does not read, on a link of the reference's", mebibytes(packetBacklogMaxBytes)],
+    ["likewise on a lane, without data", kibibytes(laneQueueMaxBytes)],
+    ["likewise on a link of lanes", kibibytes(linkQueueMaxBytes)],
+    ["answers of HTTP/2 itself that a peer over TLS does not read", mebibytes(backlogMaxBytes)],
     ["connections to the pages of health or of the admin port", `${connectionsMax}`],
     ["id of an agent or a server", bytes(idMaxBytes)],
     ["identifiers of an agent", bytes(identifiersMaxBytes)],

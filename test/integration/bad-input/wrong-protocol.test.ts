@@ -8,6 +8,7 @@ import { agentSocket } from "../../support/raw-agent.ts";
 import type { Scene } from "../../support/scene.ts";
 import { seededBytes } from "../../support/seeded-bytes.ts";
 import { useScene } from "../../support/use-scene.ts";
+import { within } from "../../support/within.ts";
 
 const http2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -88,6 +89,48 @@ describe("agent port", () => {
   test("an HTTP/1.1 request is not answered as one", async () => {
     const socket = await agentSocket(scene.tunnel);
     expect(await answerTo(socket, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")).not.toContain("HTTP/1.1");
+  });
+
+  const refused = async (limit: string) =>
+    (await scene.tunnel.server.metrics()).sum("hawser_server_refused_total", { limit }) ?? 0;
+  const closed = (socket: Socket) =>
+    new Promise((resolve) =>
+      socket
+        .on("error", () => {})
+        .resume()
+        .once("close", resolve),
+    );
+  const silent = () => connect(scene.tunnel.server.agentPort, "127.0.0.1");
+
+  test("who says nothing has 5 s for a handshake, and who says nothing after it 10 s to be an agent", async () => {
+    const [handshakes, admissions] = [await refused("handshake_time"), await refused("admission_time")];
+    const begun = performance.now();
+    const ends = [silent(), await agentSocket(scene.tunnel)].map(async (socket) => {
+      await closed(socket);
+      return performance.now() - begun;
+    });
+    const [withoutHandshake = 0, withoutStream = 0] = await within(14_000, "their ends", Promise.all(ends));
+    expect([withoutHandshake > 4_000, withoutHandshake < 9_000, withoutStream > 9_000]).toEqual([true, true, true]);
+    expect([await refused("handshake_time"), await refused("admission_time")]).toEqual([
+      handshakes + 1,
+      admissions + 1,
+    ]);
+  });
+
+  test("of 33 from one address that say nothing the oldest goes, and an agent is linked all the same", async () => {
+    const before = await refused("handshakes");
+    const sockets: Socket[] = [];
+    for (let count = 0; count < 33; count++) {
+      const socket = silent();
+      sockets.push(socket);
+      await once(socket, "connect");
+    }
+    const [oldest] = sockets;
+    if (oldest === undefined) throw new Error("33 sockets are needed");
+    await within(3_000, "the end of the oldest", closed(oldest));
+    await scene.rawAgent();
+    expect(await refused("handshakes")).toBeGreaterThan(before);
+    for (const socket of sockets) socket.destroy();
   });
 
   test("an agent with broken headers is refused with the contract's text, and the next one is linked", async () => {

@@ -71,7 +71,21 @@ describe.each(["auto", "konnectivity"])("R-6.1, R-6.4: on a link of --link-proto
     await expectEcho(connection, "still in use");
     const ended = new Promise((resolve) => connection.duplex.resume().once("close", resolve).once("end", resolve));
     agent.kill("SIGTERM");
-    expect(await within(3_000, "the agent's exit", agent.exited)).toMatchObject({ signal: null });
+    expect(await within(3_000, "the agent's exit", agent.exited)).toEqual({ code: 0, signal: null });
+    await within(1_000, "the connection's end", ended);
+  });
+
+  test("a connection that does not end keeps an agent for 25 s, and no longer", async () => {
+    await start(1, linkProtocol);
+    const [agent] = scene.tunnel.agents;
+    if (agent === undefined) throw new Error("an agent is needed");
+    const connection = await scene.connection(echo.address);
+    const ended = new Promise((resolve) => connection.duplex.once("close", resolve).once("end", resolve));
+    const begun = performance.now();
+    await drain(agent);
+    const exit = await within(29_000, "the agent's exit", agent.exited);
+    expect([exit, performance.now() - begun > 24_000]).toEqual([{ code: 0, signal: null }, true]);
+    connection.duplex.resume();
     await within(1_000, "the connection's end", ended);
   });
 });

@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { afterEach, describe, expect, test } from "vitest";
 import { type Endpoint, echoEndpoint } from "../../support/endpoints.ts";
 import { dialGrpc, readBytes } from "../../support/frontend-client.ts";
@@ -37,6 +37,7 @@ describe.each(["grpc", "connect"] as const)("by %s", (protocol) => {
   test("SIGTERM: running transfers end intact, new dials are refused, exit 0, no socket file left", async () => {
     const path = await start(protocol, "1m");
     const { server } = scene.tunnel;
+    expect(statSync(path).mode & 0o777).toBe(0o770);
     await scene.startTransfers();
     server.kill("SIGTERM");
     await draining(path);

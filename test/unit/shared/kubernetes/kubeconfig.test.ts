@@ -8,6 +8,7 @@ import { kubeconfigAccess } from "../../../../shared/kubernetes/kubeconfig.ts";
 import { silentLog } from "../../../../shared/log.ts";
 import { issueCa, issueCertificate } from "../../../../shared/tls/issue.ts";
 import { FakeClock } from "../../../support/fake-clock.ts";
+import { LogLines } from "../../../support/log-lines.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "hw-kubeconfig-"));
 const file = join(folder, "config");
@@ -20,9 +21,9 @@ const other = issueCertificate(ca, { commonName: "other", validityDays, usages: 
 const base64 = (text: string) => Buffer.from(text).toString("base64");
 
 const clock = new FakeClock();
-async function read(text: string): Promise<ClusterAccess> {
+async function read(text: string, log = silentLog): Promise<ClusterAccess> {
   writeFileSync(file, text);
-  return kubeconfigAccess({ clock, log: silentLog }, file);
+  return kubeconfigAccess({ clock, log }, file);
 }
 
 /** A kubeconfig of one cluster and one user with these fields, as lines of YAML. */
@@ -64,7 +65,9 @@ describe("a kubeconfig", () => {
   });
 
   it("with a static token and without a check of the server", async () => {
-    const access = await read(yaml([server, "insecure-skip-tls-verify: true"], ["token: abc"]));
+    const log = new LogLines();
+    const access = await read(yaml([server, "insecure-skip-tls-verify: true"], ["token: abc"]), log.log);
+    expect(log.of("warn")).toEqual([expect.stringContaining("insecure-skip-tls-verify")]);
     expect(access.tls).toEqual({ ca: undefined, verify: false, serverName: undefined, keyPair: undefined });
     expect(access.token()).toBe("abc");
   });

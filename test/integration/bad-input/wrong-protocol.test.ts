@@ -100,13 +100,17 @@ describe("agent port", () => {
         .resume()
         .once("close", resolve),
     );
-  const silent = () => connect(scene.tunnel.server.agentPort, "127.0.0.1");
+  /** Its end may come at any moment from here on. */
+  const silent = () => {
+    const socket = connect(scene.tunnel.server.agentPort, "127.0.0.1");
+    return { socket, end: closed(socket) };
+  };
 
   test("who says nothing has 5 s for a handshake, and who says nothing after it 10 s to be an agent", async () => {
     const [handshakes, admissions] = [await refused("handshake_time"), await refused("admission_time")];
     const begun = performance.now();
-    const ends = [silent(), await agentSocket(scene.tunnel)].map(async (socket) => {
-      await closed(socket);
+    const ends = [silent().end, closed(await agentSocket(scene.tunnel))].map(async (end) => {
+      await end;
       return performance.now() - begun;
     });
     const [withoutHandshake = 0, withoutStream = 0] = await within(14_000, "their ends", Promise.all(ends));
@@ -119,15 +123,15 @@ describe("agent port", () => {
 
   test("of 33 from one address that say nothing the oldest goes, and an agent is linked all the same", async () => {
     const before = await refused("handshakes");
-    const sockets: Socket[] = [];
-    for (let count = 0; count < 33; count++) {
-      const socket = silent();
+    const oldest = silent();
+    const sockets = [oldest.socket];
+    await once(oldest.socket, "connect");
+    while (sockets.length < 33) {
+      const { socket } = silent();
       sockets.push(socket);
       await once(socket, "connect");
     }
-    const [oldest] = sockets;
-    if (oldest === undefined) throw new Error("33 sockets are needed");
-    await within(3_000, "the end of the oldest", closed(oldest));
+    await within(3_000, "the end of the oldest", oldest.end);
     await scene.rawAgent();
     expect(await refused("handshakes")).toBeGreaterThan(before);
     for (const socket of sockets) socket.destroy();

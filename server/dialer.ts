@@ -2,6 +2,7 @@ import type { Duplex } from "node:stream";
 import { Cancellation } from "../shared/cancellation.ts";
 import type { Clock } from "../shared/clock.ts";
 import type { DialRequest } from "../shared/dial.ts";
+import { DialController, type DialSignal } from "../shared/dial-signal.ts";
 import { ProxyError } from "../shared/errors.ts";
 import type { Log } from "../shared/log.ts";
 import type { ByteBudget } from "../shared/stream/byte-budget.ts";
@@ -53,7 +54,7 @@ export class Dialer {
   readonly #options: DialerOptions;
   readonly #running = new Set<Promise<void>>();
   /** Dials under way, with what ends them. */
-  readonly #dialing = new Set<AbortController>();
+  readonly #dialing = new Set<DialController>();
   /** Frontend ends of the connections that stand. */
   readonly #connections = new Set<Duplex>();
   #accepting = true;
@@ -104,6 +105,7 @@ export class Dialer {
     const startedAt = clock.now();
     let timeout: ProxyError | undefined;
     const limit = new Cancellation(this.#deps, {
+      controller: new DialController(),
       signal: request.signal,
       limitMs: this.#options.dialTimeoutMs,
       lateReason: () => {
@@ -118,7 +120,7 @@ export class Dialer {
     try {
       connection = await this.#connect(request, signal, startedAt + this.#options.dialTimeoutMs);
       if (signal.aborted) {
-        connection.agentEnd.duplex.destroy(signal.reason);
+        connection.agentEnd.duplex.destroy(ProxyError.from(signal.reason));
         throw signal.reason;
       }
     } catch (failure) {
@@ -139,7 +141,7 @@ export class Dialer {
   /** One attempt, and one more on another agent if the first was lost before anything can have moved. */
   async #connect(
     { id, target }: DialRequest,
-    signal: AbortSignal,
+    signal: DialSignal,
     deadlineAt: number,
   ): Promise<{ link: AgentLink; agentEnd: LinkedConnection }> {
     if (!this.#accepting) throw new ProxyError("shutdown", "the proxy server is shutting down");

@@ -1,4 +1,5 @@
 import { randomFillSync } from "node:crypto";
+import type { DialSignal } from "./dial-signal.ts";
 import type { ProxyError } from "./errors.ts";
 import type { SpliceEnd } from "./stream/splice.ts";
 
@@ -38,7 +39,7 @@ export interface DialRequest {
   readonly id: DialId;
   readonly target: Target;
   /** Aborts when the asking side has gone or has cancelled. Its reason is a ProxyError. */
-  readonly signal: AbortSignal;
+  readonly signal: DialSignal;
   /**
    * Tells the asking side that the connection stands, and resolves to its end of it.
    * `end()` there is a half-close, or a full close where `halfClose` is false; `destroy(error)` aborts.

@@ -3,6 +3,7 @@ import { connect, isIP, type Socket } from "node:net";
 import { Cancellation } from "../../shared/cancellation.ts";
 import type { Clock } from "../../shared/clock.ts";
 import type { Target } from "../../shared/dial.ts";
+import { DialController, type DialSignal } from "../../shared/dial-signal.ts";
 import { ProxyError } from "../../shared/errors.ts";
 import { DialTimeout, describeDialFailure } from "../../shared/konnectivity/dial-error-text.ts";
 
@@ -44,10 +45,15 @@ export class EndpointDialer {
    * Rejects with a ProxyError whose message is what Go's dialer would say; when `signal` aborts, with its reason.
    * The socket is paused, half-open capable, without Nagle's delay, and has no listener of ours left.
    */
-  async dial(target: Target, options: { readonly signal: AbortSignal }): Promise<EndpointConnection> {
+  async dial(target: Target, options: { readonly signal: DialSignal }): Promise<EndpointConnection> {
     const limit = new Cancellation(
       { clock: this.#clock },
-      { signal: options.signal, limitMs: endpointDialTimeoutMs, lateReason: () => new DialTimeout() },
+      {
+        controller: new DialController(),
+        signal: options.signal,
+        limitMs: endpointDialTimeoutMs,
+        lateReason: () => new DialTimeout(),
+      },
     );
     const { signal } = limit;
     try {
@@ -62,7 +68,7 @@ export class EndpointDialer {
     }
   }
 
-  async #resolve(host: string, signal: AbortSignal): Promise<readonly LookupAddress[]> {
+  async #resolve(host: string, signal: DialSignal): Promise<readonly LookupAddress[]> {
     await this.#lookupTurn(signal);
     // A lookup cannot be cancelled: it keeps its turn until it ends, also when nobody waits for it any more.
     const result = this.#lookup(host).finally(() => {
@@ -74,7 +80,7 @@ export class EndpointDialer {
     return addresses;
   }
 
-  async #lookupTurn(signal: AbortSignal): Promise<void> {
+  async #lookupTurn(signal: DialSignal): Promise<void> {
     while (this.#lookups >= lookupsMax) {
       let wake = () => {};
       const turn = new Promise<void>((resolve) => {
@@ -100,7 +106,7 @@ export class EndpointDialer {
   }
 
   /** Starts an attempt on each address in turn, 250 ms apart or as soon as one fails. The first that connects wins. */
-  #connectAny(addresses: readonly LookupAddress[], port: number, signal: AbortSignal): Promise<EndpointConnection> {
+  #connectAny(addresses: readonly LookupAddress[], port: number, signal: DialSignal): Promise<EndpointConnection> {
     return new Promise((resolve, reject) => {
       const sockets = new Set<Socket>();
       let next = 0;
@@ -173,6 +179,7 @@ function parseTarget({ protocol, address }: Target): { readonly host: string; re
 
 /** Families alternate, beginning with the resolver's first (RFC 8305, section 4). */
 function interleave(addresses: readonly LookupAddress[]): readonly LookupAddress[] {
+  if (addresses.length < 2) return addresses;
   const first = addresses.filter(({ family }) => family === addresses[0]?.family);
   const second = addresses.filter(({ family }) => family !== addresses[0]?.family);
   return first
@@ -180,7 +187,7 @@ function interleave(addresses: readonly LookupAddress[]): readonly LookupAddress
     .concat(second.slice(first.length));
 }
 
-function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+function abortable<T>(work: Promise<T>, signal: DialSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     if (signal.aborted) return reject(signal.reason);
     const aborted = () => reject(signal.reason);

@@ -1,6 +1,7 @@
 import { randomInt } from "node:crypto";
 import type { Clock } from "../../shared/clock.ts";
 import { asDialId, type DialRequest } from "../../shared/dial.ts";
+import { DialController } from "../../shared/dial-signal.ts";
 import { ProxyError } from "../../shared/errors.ts";
 import type { GrpcClientCall } from "../../shared/grpc/stream.ts";
 import type { Packet } from "../../shared/konnectivity/packet.ts";
@@ -29,7 +30,7 @@ export class KonnectivityLink implements ServerLink {
   readonly #metrics: AgentMetrics;
   readonly #onDial: (request: DialRequest) => void;
   /** Dials without an answer, with what cancels them. */
-  readonly #dialing = new Map<bigint, AbortController>();
+  readonly #dialing = new Map<bigint, DialController>();
   /** Every connection until its CLOSE_RSP is sent. */
   readonly #connections = new Map<bigint, PacketDuplex>();
   /** A random base, so that ids of a stream before a reconnect do not name connections of the one after it. */
@@ -119,7 +120,7 @@ export class KonnectivityLink implements ServerLink {
       this.#log.warn({ dial: `${random}` }, "dial ignored: one with this id is under way");
       return;
     }
-    const cancel = new AbortController();
+    const cancel = new DialController();
     this.#dialing.set(random, cancel);
     // Exactly one answer a dial, also for one that was cancelled: the reference's server has forgotten it and ignores ours.
     const answered = () => this.#dialing.get(random) === cancel && this.#dialing.delete(random);
@@ -127,7 +128,7 @@ export class KonnectivityLink implements ServerLink {
       if (answered())
         this.#packets.send({ type: "DIAL_RSP", random, connectId: 0n, error: `${error.message} (dial ${random})` });
     };
-    cancel.signal.addEventListener("abort", () => refuse(cancel.signal.reason), { once: true });
+    cancel.signal.addEventListener("abort", () => refuse(ProxyError.from(cancel.reason)), { once: true });
     this.#onDial({
       id: asDialId(random),
       target: { protocol, address },

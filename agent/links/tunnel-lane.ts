@@ -1,5 +1,6 @@
 import type { Clock } from "../../shared/clock.ts";
 import { asDialId, type DialRequest } from "../../shared/dial.ts";
+import { DialController } from "../../shared/dial-signal.ts";
 import { ProxyError } from "../../shared/errors.ts";
 import type { GrpcClientCall } from "../../shared/grpc/stream.ts";
 import type { PacketMeter } from "../../shared/konnectivity/packet-stream.ts";
@@ -21,7 +22,7 @@ export class TunnelLane implements LaneOwner {
   readonly #events: TunnelLaneEvents;
   readonly #onDial: (request: DialRequest) => void;
   /** Cancels the dial that has no answer yet. */
-  #dialing: AbortController | undefined;
+  #dialing: DialController | undefined;
   #retired = false;
 
   constructor(
@@ -60,7 +61,7 @@ export class TunnelLane implements LaneOwner {
   onDial({ dialId, address, protocol }: Extract<LaneMessage, { type: "dial" }>): void {
     if (this.#retired) return;
     this.#events.onBusy(this);
-    const cancel = new AbortController();
+    const cancel = new DialController();
     this.#dialing = cancel;
     const answered = (): boolean => {
       if (this.#dialing !== cancel) return false;

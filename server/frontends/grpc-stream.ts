@@ -1,4 +1,5 @@
 import { asDialId, type DialRequest } from "../../shared/dial.ts";
+import { DialController } from "../../shared/dial-signal.ts";
 import { ProxyError } from "../../shared/errors.ts";
 import { GrpcCode } from "../../shared/grpc/status.ts";
 import type { GrpcServerCall } from "../../shared/grpc/stream.ts";
@@ -14,7 +15,7 @@ export const queueMaxBytes = 256 * 1024;
 
 type State =
   | { readonly name: "idle" }
-  | { readonly name: "dialing"; readonly random: bigint; readonly cancel: AbortController }
+  | { readonly name: "dialing"; readonly random: bigint; readonly cancel: DialController }
   | { readonly name: "open"; readonly random: bigint; readonly duplex: PacketDuplex }
   | { readonly name: "discarding" };
 
@@ -103,7 +104,7 @@ export class GrpcFrontendStream {
       this.#answerDial(random, { error: `this stream has a dial already (dial ${random})` });
       return;
     }
-    const cancel = new AbortController();
+    const cancel = new DialController();
     const dialing: State = { name: "dialing", random, cancel };
     this.#move(dialing);
     this.#dial({

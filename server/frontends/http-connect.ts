@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse, S
 import type { Socket } from "node:net";
 import type { Clock } from "../../shared/clock.ts";
 import { type DialRequest, randomDialId } from "../../shared/dial.ts";
+import { DialController } from "../../shared/dial-signal.ts";
 import { ProxyError } from "../../shared/errors.ts";
 import type { Log } from "../../shared/log.ts";
 import { peerOf } from "../../shared/peer-address.ts";
@@ -89,7 +90,7 @@ export class HttpConnectFrontend {
   }
 
   #connect(request: IncomingMessage, socket: Socket, head: Buffer): void {
-    const cancel = new AbortController();
+    const cancel = new DialController();
     const gone = () => cancel.abort(new ProxyError("cancelled", "the client has gone"));
     const watch = new ClientWatch(socket, gone);
     this.#metrics.httpConnections.inc();

@@ -1,5 +1,6 @@
 import type { Clock } from "../../shared/clock.ts";
 import type { DialId } from "../../shared/dial.ts";
+import type { DialSignal } from "../../shared/dial-signal.ts";
 import { ProxyError } from "../../shared/errors.ts";
 import { GrpcCode, type GrpcStatus } from "../../shared/grpc/status.ts";
 import type { GrpcServerCall } from "../../shared/grpc/stream.ts";
@@ -113,7 +114,7 @@ export class KonnectivityLink implements AgentLink {
     });
   }
 
-  dial(order: DialOrder, options: { readonly signal: AbortSignal }): Promise<LinkedConnection> {
+  dial(order: DialOrder, options: { readonly signal: DialSignal }): Promise<LinkedConnection> {
     const { signal } = options;
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason);

@@ -1,4 +1,5 @@
 import type { DialId, Target } from "../../shared/dial.ts";
+import type { DialSignal } from "../../shared/dial-signal.ts";
 import type { ProxyError } from "../../shared/errors.ts";
 import type { AgentIdentifiers } from "../../shared/konnectivity/agent-identifiers.ts";
 import type { LinkState } from "../../shared/lifecycle.ts";
@@ -49,7 +50,7 @@ export interface AgentLink {
   /** Milliseconds since the agent's last byte. */
   silentMs(): number;
   /** Rejects with a ProxyError, at the latest when the link is lost. When `signal` aborts, with its reason. */
-  dial(order: DialOrder, options: { readonly signal: AbortSignal }): Promise<LinkedConnection>;
+  dial(order: DialOrder, options: { readonly signal: DialSignal }): Promise<LinkedConnection>;
   /** Asks the agent to link to other servers, where the wire can say so; what runs goes on. */
   drain(): void;
   /** Ends the link and all that it carries, with `reason`. Safe to call twice. */

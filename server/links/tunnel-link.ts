@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { Clock } from "../../shared/clock.ts";
 import type { DialId } from "../../shared/dial.ts";
+import type { DialSignal } from "../../shared/dial-signal.ts";
 import { ProxyError } from "../../shared/errors.ts";
 import { GrpcCode, type GrpcStatus } from "../../shared/grpc/status.ts";
 import type { GrpcServerCall } from "../../shared/grpc/stream.ts";
@@ -157,7 +158,7 @@ export class TunnelLink implements AgentLink {
     this.#laneIdle(lane);
   }
 
-  dial(order: DialOrder, options: { readonly signal: AbortSignal }): Promise<LinkedConnection> {
+  dial(order: DialOrder, options: { readonly signal: DialSignal }): Promise<LinkedConnection> {
     const { signal } = options;
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason);
@@ -169,7 +170,7 @@ export class TunnelLink implements AgentLink {
       if (this.#dials.has(order.id)) {
         return reject(new ProxyError("protocol", "another dial with this id is waiting at the agent"));
       }
-      const cancel = () => this.#fail(dial, signal.reason);
+      const cancel = () => this.#fail(dial, ProxyError.from(signal.reason));
       const settle = <T>(how: (value: T) => void) => {
         return (value: T) => {
           signal.removeEventListener("abort", cancel);

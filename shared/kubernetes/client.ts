@@ -98,10 +98,11 @@ class HttpsKubernetesClient implements KubernetesClient {
   }
 
   /** Throws the caller's reason if its signal has aborted already. */
-  #limit(limitMs: number, caller: AbortSignal | undefined): Cancellation {
+  #limit(limitMs: number, caller: AbortSignal | undefined): Cancellation<AbortController> {
     caller?.throwIfAborted();
     const lateReason = (ms: number) => new KubernetesError(0, "", `no answer from kube-apiserver within ${ms} ms`);
-    return new Cancellation({ clock: this.#clock }, { signal: caller, limitMs, lateReason });
+    const controller = new AbortController();
+    return new Cancellation({ clock: this.#clock }, { controller, signal: caller, limitMs, lateReason });
   }
 }
 

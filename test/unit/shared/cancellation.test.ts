@@ -4,8 +4,9 @@ import { FakeClock } from "../../support/fake-clock.ts";
 
 function cancellable(signal?: AbortSignal) {
   const clock = new FakeClock();
-  const limit = new Cancellation({ clock }, { signal, limitMs: 100, lateReason: () => "too late" });
-  return { clock, limit, controller: limit.controller };
+  const controller = new AbortController();
+  const limit = new Cancellation({ clock }, { controller, signal, limitMs: 100, lateReason: () => "too late" });
+  return { clock, limit, controller };
 }
 
 it("passes on an abort with its reason, also one that came before", () => {

@@ -153,7 +153,7 @@ describe("a client that leaves while its dial waits", () => {
     else client.end();
     await turn();
     expect(dial.signal.reason).toMatchObject({ code: "cancelled" });
-    dial.refuse(dial.signal.reason);
+    dial.refuse(dial.signal.reason as ProxyError);
     await turn();
     expect(await httpConnections()).toBe(0);
     expect(atClient.bytes.length).toBe(0);

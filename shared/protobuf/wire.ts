@@ -11,6 +11,9 @@ export class WireError extends ProxyError {
 /** Protobuf's wire types that occur here. Source: protobuf, "Encoding", message structure. */
 export const WireType = { VARINT: 0, FIXED64: 1, BYTES: 2, FIXED32: 5 } as const;
 
+/** Takes a number of 64 bits apart, and puts it together, without a BigInt for each step. */
+const halves = new DataView(new ArrayBuffer(8));
+
 /**
  * Reads protobuf fields from one message. It copies nothing and never reads past `end`.
  * A varint is kept as two unsigned halves of 32 bits, since most of them fit into the lower one and need no BigInt then.
@@ -60,8 +63,9 @@ export class WireReader {
   int64(): bigint {
     this.#expect(WireType.VARINT);
     this.#varint();
-    if (this.#high === 0) return BigInt(this.#low);
-    return BigInt.asIntN(64, (BigInt(this.#high) << 32n) | BigInt(this.#low));
+    halves.setUint32(0, this.#high);
+    halves.setUint32(4, this.#low);
+    return halves.getBigInt64(0);
   }
 
   /** A view of the field's bytes, not a copy. */
@@ -176,9 +180,10 @@ export function varintSize(value: number): number {
 
 /** Bytes that `value` takes as an int64; ten if it is negative. Throws WireError if it does not fit into 64 bits. */
 export function int64Size(value: bigint): number {
-  if (value >= 0n && value <= 0xffff_ffffn) return varintSize(Number(value));
-  if (BigInt.asIntN(64, value) !== value) throw new WireError("message has a number of more than 64 bits");
-  return value < 0n ? 10 : Math.ceil((64 - Math.clz32(Number(value >> 32n))) / 7);
+  halves.setBigInt64(0, value);
+  if (halves.getBigInt64(0) !== value) throw new WireError("message has a number of more than 64 bits");
+  const high = halves.getUint32(0);
+  return high === 0 ? varintSize(halves.getUint32(4)) : Math.ceil((64 - Math.clz32(high)) / 7);
 }
 
 /** Writes protobuf fields into a buffer of exactly the size that the caller worked out. Field numbers are below 16. */
@@ -198,13 +203,15 @@ export class WireWriter {
 
   int64(field: number, value: bigint): void {
     this.#tag(field, WireType.VARINT);
-    if (value >= 0n && value <= 0xffff_ffffn) {
-      this.#varint(Number(value));
-      return;
+    halves.setBigInt64(0, value);
+    let low = halves.getUint32(4);
+    let high = halves.getUint32(0);
+    while (high !== 0) {
+      this.#byte((low & 0x7f) | 0x80);
+      low = ((low >>> 7) | (high << 25)) >>> 0;
+      high >>>= 7;
     }
-    let rest = BigInt.asUintN(64, value);
-    for (; rest > 0x7fn; rest >>= 7n) this.#byte(Number(rest & 0x7fn) | 0x80);
-    this.#byte(Number(rest));
+    this.#varint(low);
   }
 
   /** The head of a field whose `length` bytes follow: a message, or bytes that are sent as a piece of their own. */

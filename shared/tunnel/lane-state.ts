@@ -86,6 +86,14 @@ function resettingEvents() {
   return { data: drop("resetting"), end: drop("idle"), reset: drop("idle") } as const;
 }
 
+/** Data moves nothing, and comes often: where either role may send it, and where what comes is for its reader. */
+export const sendsData: ReadonlySet<LaneState> = statesWithData(openActs());
+export const takesData: ReadonlySet<LaneState> = statesWithData(openEvents());
+
+function statesWithData(table: Partial<Record<LaneState, object>>): ReadonlySet<LaneState> {
+  return new Set((Object.keys(table) as LaneState[]).filter((state) => "data" in (table[state] ?? {})));
+}
+
 /** Where `act` leads from `state`, or undefined if this role must not do that there. */
 export function laneAct(role: LaneRole, state: LaneState, act: LaneAct): LaneState | undefined {
   return acts[role][state][act];

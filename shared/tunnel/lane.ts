@@ -5,8 +5,9 @@ import type { GrpcStream } from "../grpc/stream.ts";
 import type { PacketMeter } from "../konnectivity/packet-stream.ts";
 import { WireError } from "../protobuf/wire.ts";
 import { LaneDuplex } from "./lane-duplex.ts";
-import { type LaneAct, type LaneRole, type LaneState, laneAct, laneEvent } from "./lane-state.ts";
+import { type LaneAct, type LaneRole, type LaneState, laneAct, laneEvent, sendsData, takesData } from "./lane-state.ts";
 import {
+  dataHead,
   dataHeadBytes,
   decodeLaneMessage,
   encodeLaneMessage,
@@ -164,8 +165,7 @@ export class Lane {
       send: (data) => {
         // Once the other end has reset, what is still written has no reader.
         if (isOver() || this.#state === "resetting") return true;
-        this.#act("data");
-        return this.#send({ type: "data", data });
+        return this.#sendData(data);
       },
       end: () => {
         if (isOver() || this.#state === "resetting") return;
@@ -220,13 +220,23 @@ export class Lane {
     return type === "end" || type === "reset" ? closePackets[sender] : packetTypes[type];
   }
 
+  #sendData(data: Buffer): boolean {
+    if (!sendsData.has(this.#state)) throw new Error(`illegal data on a lane that is ${this.#state}`);
+    this.#meter.sent(packetTypes.data);
+    return this.#stream.send(dataHead(data.length), data);
+  }
+
   #receive(bytes: Buffer): void {
-    this.#guarded(() => this.#heed(decodeLaneMessage(bytes)));
+    const headBytes = dataHeadBytes(bytes, bytes.length);
+    if (headBytes > 0) this.#receiveData(bytes.subarray(headBytes));
+    else this.#guarded(() => this.#heed(decodeLaneMessage(bytes)));
   }
 
   /** A part of a data message counts as one, and is one to whoever reads. */
   #receiveData(data: Buffer): void {
-    this.#guarded(() => this.#heed({ type: "data", data }));
+    if (this.#broken || !takesData.has(this.#state)) return this.#guarded(() => this.#heed({ type: "data", data }));
+    this.#meter.received(packetTypes.data);
+    this.#duplex?.deliver(data);
   }
 
   #guarded(receive: () => void): void {

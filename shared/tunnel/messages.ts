@@ -138,10 +138,14 @@ export function decodeLinkMessage(message: Buffer): LinkMessage | UnknownMessage
 
 /** The pieces of one message, for `GrpcStream.send`; the bytes of `data` are not copied. Throws WireError for a string over its limit. */
 export function encodeLaneMessage(message: LaneMessage): readonly Uint8Array[] {
-  if (message.type !== "data") return [encode(message, laneLayouts)];
-  const head = new WireWriter(1 + varintSize(message.data.length));
-  head.lengthOf(dataMember, message.data.length);
-  return [head.buffer, message.data];
+  return message.type === "data" ? [dataHead(message.data.length), message.data] : [encode(message, laneLayouts)];
+}
+
+/** What stands before the `length` bytes of a data message. */
+export function dataHead(length: number): Buffer {
+  const head = new WireWriter(1 + varintSize(length));
+  head.lengthOf(dataMember, length);
+  return head.buffer;
 }
 
 export function encodeLinkMessage(message: LinkMessage): readonly Uint8Array[] {

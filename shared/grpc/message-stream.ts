@@ -21,8 +21,8 @@ export interface StreamContext {
 /**
  * What both ends of a call share: framing, gathering, backpressure both ways, and settling once.
  *
- * Sending: messages of one turn are joined and written together; one write is under way at a time, what comes
- * meanwhile waits for its end. Receiving: Node's chunks go into the parser, and from there to the receiver for as long
+ * Sending: a message is written at once, unless a write is under way; what comes meanwhile waits for its end, and is written
+ * together. Receiving: Node's chunks go into the parser, and from there to the receiver for as long
  * as it takes them. The roles (server-call, client-call) add headers, status and cancelling.
  */
 export abstract class MessageStream implements GrpcStream, WatchedCall, GateWaiter {
@@ -36,7 +36,6 @@ export abstract class MessageStream implements GrpcStream, WatchedCall, GateWait
   readonly #onWritten: () => void;
   #sendState: "open" | "ending" | "ended" = "open";
   #writingBytes = 0;
-  #flushScheduled = false;
   #wantsDrain = false;
   readonly #flushWaiters: (() => void)[] = [];
 
@@ -96,7 +95,7 @@ export abstract class MessageStream implements GrpcStream, WatchedCall, GateWait
   send(...pieces: readonly Uint8Array[]): boolean {
     if (this.#sendState !== "open") return false;
     this.#queue.add(pieces);
-    this.#scheduleFlush();
+    this.#flush();
     const { gate } = this.context;
     const isGateFull = gate.fullFor(this.bufferedBytes);
     if (this.bufferedBytes < sendLimitBytes && !isGateFull) return true;
@@ -185,7 +184,7 @@ export abstract class MessageStream implements GrpcStream, WatchedCall, GateWait
     if (this.#sendState !== "open") return;
     this.#sendState = "ending";
     if (this.bufferedBytes === 0) this.#sendingEnded();
-    else this.#scheduleFlush();
+    else this.#flush();
   }
 
   /** Drops what HTTP/2 has not been given yet. */
@@ -273,12 +272,6 @@ export abstract class MessageStream implements GrpcStream, WatchedCall, GateWait
     this.#http2.destroy();
   }
 
-  #scheduleFlush(): void {
-    if (this.#flushScheduled || this.#writingBytes > 0) return;
-    this.#flushScheduled = true;
-    process.nextTick(MessageStream.#flushLater, this);
-  }
-
   #flush(): void {
     if (this.#writingBytes > 0 || this.#queue.bytes === 0) return;
     const { gate } = this.context;
@@ -291,10 +284,10 @@ export abstract class MessageStream implements GrpcStream, WatchedCall, GateWait
     const chunks = this.#queue.take();
     const last = chunks.length - 1;
     const http2 = this.#http2;
-    http2.cork();
+    if (last > 0) http2.cork();
     for (let at = 0; at < last; at++) http2.write(chunks[at]);
     http2.write(chunks[last], this.#onWritten);
-    http2.uncork();
+    if (last > 0) http2.uncork();
   }
 
   /** HTTP/2 has accepted the write that was under way; or the stream broke, which "close" tells. */
@@ -309,6 +302,7 @@ export abstract class MessageStream implements GrpcStream, WatchedCall, GateWait
   }
 
   #tellFlushed(): void {
+    if (this.#flushWaiters.length === 0) return;
     for (const resolve of this.#flushWaiters.splice(0)) resolve();
   }
 
@@ -324,11 +318,6 @@ export abstract class MessageStream implements GrpcStream, WatchedCall, GateWait
       this.#wantsDrain = false;
       this.#receiver.onDrain?.();
     }
-  }
-
-  static #flushLater(stream: MessageStream): void {
-    stream.#flushScheduled = false;
-    stream.#flush();
   }
 
   static #advanceLater(stream: MessageStream): void {

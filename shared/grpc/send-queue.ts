@@ -6,7 +6,7 @@ const copyBelowBytes = 1024;
 const blockBytes = 16 * 1024;
 
 /**
- * Space for prefixes and small pieces, shared by the streams of one session, so that an idle stream holds none.
+ * Space for prefixes and small pieces, shared by the streams of many sessions, so that an idle one holds none.
  * Bytes given out are never given out again; a block lives as long as a write that refers to it.
  */
 export class SendArena {

@@ -1,8 +1,9 @@
 import { connect, isIP, type Socket } from "node:net";
-import { connect as connectTls } from "node:tls";
+import { connect as connectTls, type TLSSocket } from "node:tls";
 import type { Clock, Random } from "../../shared/clock.ts";
 import type { DialRequest } from "../../shared/dial.ts";
 import { connectGrpc } from "../../shared/grpc/client.ts";
+import { ElasticSocket } from "../../shared/grpc/elastic-socket.ts";
 import type { Metadata } from "../../shared/grpc/metadata.ts";
 import { GrpcCode, GrpcError } from "../../shared/grpc/status.ts";
 import type { CallWatch, GrpcClientCall, GrpcClientSession } from "../../shared/grpc/stream.ts";
@@ -177,12 +178,13 @@ export class ServerConnector {
       tcp.destroy();
       throw signal.reason;
     }
+    tcp.setNoDelay(true).setKeepAlive(true, tcpKeepAliveMs);
+    const elastic = new ElasticSocket(this.#deps, tcp);
     return await connectGrpc(this.#deps, {
-      socket: () => this.#socket(tcp, signal),
-      tcp,
+      socket: () => this.#secure(elastic, signal),
       authority,
       userAgent: agentUserAgent,
-      elastic: true,
+      elastic,
       keepalive: { intervalMs: pingIntervalMs, timeoutMs: silenceMaxMs },
       connectTimeoutMs: Math.max(connectTimeoutMs - (clock.now() - startedAt), 1),
     });
@@ -201,12 +203,11 @@ export class ServerConnector {
     });
   }
 
-  #socket(tcp: Socket, signal: AbortSignal): Socket {
+  #secure(below: ElasticSocket, signal: AbortSignal): TLSSocket {
     const { host, alpn, ca, keyPair } = this.#options;
-    tcp.setNoDelay(true).setKeepAlive(true, tcpKeepAliveMs);
     const socket = connectTls({
       host,
-      socket: tcp,
+      socket: below,
       ...(isIP(host) ? {} : { servername: host }),
       ca: ca.ca,
       ...(keyPair === undefined ? {} : { cert: keyPair.cert, key: keyPair.key }),

@@ -85,7 +85,7 @@ export class Frontend {
       return;
     }
     this.#listener = await listenTls(
-      { log: this.#deps.log, onRefused: (limit) => this.#deps.metrics.refused(limit) },
+      { ...this.#deps, onRefused: (limit) => this.#deps.metrics.refused(limit) },
       {
         flag: "--server-port",
         host: listen.host,
@@ -95,6 +95,8 @@ export class Frontend {
         tls: listen.tls,
         alpn: { grpc: ["h2"], "http-connect": ["http/1.1"], auto: ["h2", "http/1.1"] }[mode],
         handshakes: frontendHandshakeLimits,
+        // Who speaks HTTP CONNECT has no need of it.
+        elastic: false,
       },
       (socket) => this.#admit(socket, listen.clientNames),
     );

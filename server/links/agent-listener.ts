@@ -2,6 +2,7 @@ import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { Clock } from "../../shared/clock.ts";
 import { ProxyError } from "../../shared/errors.ts";
+import type { ElasticSocket } from "../../shared/grpc/elastic-socket.ts";
 import { GrpcServer } from "../../shared/grpc/server.ts";
 import { GrpcCode, GrpcError, type GrpcStatus } from "../../shared/grpc/status.ts";
 import type { CallWatch, GrpcServerCall, GrpcServerSession } from "../../shared/grpc/stream.ts";
@@ -75,7 +76,7 @@ export class AgentListener {
   async start(): Promise<void> {
     const { host, port, keyPair, caFile, tls } = this.#options.agentListener;
     this.#listener = await listenTls(
-      { log: this.#deps.log, onRefused: (limit) => this.#deps.metrics.refused(limit) },
+      { ...this.#deps, onRefused: (limit) => this.#deps.metrics.refused(limit) },
       {
         flag: "--agent-port",
         host,
@@ -85,8 +86,9 @@ export class AgentListener {
         tls,
         alpn: ["h2"],
         handshakes: agentHandshakeLimits,
+        elastic: true,
       },
-      (socket, tcp) => this.#accept(socket, tcp),
+      (socket, below) => this.#accept(socket, below),
     );
   }
 
@@ -106,11 +108,11 @@ export class AgentListener {
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  #accept(socket: TLSSocket, tcp: Socket | undefined): void {
+  #accept(socket: TLSSocket, below: ElasticSocket | undefined): void {
     this.#sockets.add(socket);
     socket.once("close", () => this.#sockets.delete(socket));
     socket.on("error", (error) => this.#deps.log.debug({ err: error }, "agent socket failed"));
-    const session = this.#grpc.accept(socket, tcp);
+    const session = this.#grpc.accept(socket, below);
     this.#limitAdmission(session, socket);
   }
 

@@ -12,8 +12,8 @@ export interface HandshakeLimits {
  * oldest of the same source goes if that source has its share, else the oldest of all.
  */
 export class HandshakeGate {
-  /** By peer address and port, in order of arrival: a TLSSocket and the socket under it share these. */
-  readonly #unfinished = new Map<string, Socket>();
+  /** With the address that each comes from, in order of arrival. */
+  readonly #unfinished = new Map<Socket, string>();
   readonly #perSource = new Map<string, number>();
   readonly #limits: HandshakeLimits;
   readonly #onRefused: (source: string) => void;
@@ -27,41 +27,30 @@ export class HandshakeGate {
     return this.#unfinished.size;
   }
 
-  /** Counts `socket` until `finished` is called for its peer or it closes. May destroy an older one. */
+  /** Counts `socket` until `finished` is called for it or it closes. May destroy an older one. */
   enter(socket: Socket): void {
-    const peer = peerKey(socket);
-    const source = sourceOf(peer);
-    this.#leave(peer); // a port that is used again before the close of its old socket was told
+    const source = String(socket.remoteAddress);
     if (this.#countOf(source) >= this.#limits.perSourceMax) this.#evict((candidate) => candidate === source);
     else if (this.#unfinished.size >= this.#limits.max) this.#evict(() => true);
-    this.#unfinished.set(peer, socket);
+    this.#unfinished.set(socket, source);
     this.#perSource.set(source, this.#countOf(source) + 1);
-    socket.once("close", () => {
-      if (this.#unfinished.get(peer) === socket) this.#leave(peer);
-    });
+    socket.once("close", () => this.finished(socket));
   }
 
-  /** The handshake with the peer of `socket` is complete. Returns the socket that entered for it. */
-  finished(socket: Socket): Socket | undefined {
-    const peer = peerKey(socket);
-    const entered = this.#unfinished.get(peer);
-    this.#leave(peer);
-    return entered;
-  }
-
-  #leave(peer: string): void {
-    if (!this.#unfinished.delete(peer)) return;
-    const source = sourceOf(peer);
+  /** Its handshake is complete, or will not be. */
+  finished(socket: Socket): void {
+    const source = this.#unfinished.get(socket);
+    if (source === undefined) return;
+    this.#unfinished.delete(socket);
     const left = this.#countOf(source) - 1;
     if (left > 0) this.#perSource.set(source, left);
     else this.#perSource.delete(source);
   }
 
   #evict(matches: (source: string) => boolean): void {
-    for (const [peer, socket] of this.#unfinished) {
-      const source = sourceOf(peer);
+    for (const [socket, source] of this.#unfinished) {
       if (!matches(source)) continue;
-      this.#leave(peer);
+      this.finished(socket);
       this.#onRefused(source);
       socket.destroy();
       return;
@@ -72,6 +61,3 @@ export class HandshakeGate {
     return this.#perSource.get(source) ?? 0;
   }
 }
-
-const peerKey = (socket: Socket): string => `${socket.remoteAddress} ${socket.remotePort}`;
-const sourceOf = (peer: string): string => peer.slice(0, peer.indexOf(" "));

@@ -1,8 +1,10 @@
 import { existsSync, lstatSync, unlinkSync } from "node:fs";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { dirname } from "node:path";
-import { createServer as createTlsServer, type TLSSocket } from "node:tls";
+import { createServer as createTlsServer, type TLSSocket, type Server as TlsServer } from "node:tls";
+import type { Clock } from "../../shared/clock.ts";
 import { UsageError } from "../../shared/errors.ts";
+import { ElasticSocket } from "../../shared/grpc/elastic-socket.ts";
 import type { Log } from "../../shared/log.ts";
 import { peerOf } from "../../shared/peer-address.ts";
 import type { CaBundle, KeyPair } from "../../shared/tls/credentials.ts";
@@ -33,16 +35,28 @@ export interface TlsListenerOptions {
   readonly tls: TlsPolicy;
   readonly alpn: readonly string[];
   readonly handshakes: HandshakeLimits;
+  /** Whether TLS is to stand on an ElasticSocket: where HTTP/2 is all that is spoken. */
+  readonly elastic: boolean;
+}
+
+/** What a TLS socket stands on. */
+interface Below {
+  readonly tcp: Socket;
+  readonly elastic: ElasticSocket | undefined;
 }
 
 /**
  * Listens for TLS. `onSocket` gets each socket once its handshake is complete and its client certificate, if asked for, verified;
- * `tcp` is the one below it.
+ * `below` is what it stands on, where that was asked for.
  */
 export async function listenTls(
-  deps: { readonly log: Log; readonly onRefused: (limit: "handshakes" | "handshake_time") => void },
+  deps: {
+    readonly log: Log;
+    readonly clock: Clock;
+    readonly onRefused: (limit: "handshakes" | "handshake_time") => void;
+  },
   options: TlsListenerOptions,
-  onSocket: (socket: TLSSocket, tcp: Socket | undefined) => void,
+  onSocket: (socket: TLSSocket, below: ElasticSocket | undefined) => void,
 ): Promise<Listener> {
   const gate = new HandshakeGate(options.handshakes, {
     onRefused: (source) => {
@@ -51,25 +65,33 @@ export async function listenTls(
     },
   });
   const ciphers = openSslCiphers(options.tls.cipherSuites);
-  const tlsServer = createTlsServer(
-    {
-      cert: options.keyPair.cert,
-      key: options.keyPair.key,
-      minVersion: options.tls.minVersion,
-      ...(ciphers ? { ciphers } : {}),
-      ...(options.clientCa ? { ca: options.clientCa.ca } : {}),
-      requestCert: options.clientCa !== undefined,
-      rejectUnauthorized: options.clientCa !== undefined,
-      ALPNProtocols: [...options.alpn],
-      handshakeTimeout: handshakeTimeoutMs,
-    },
-    (socket) => {
-      onSocket(socket, gate.finished(socket));
-    },
-  );
-  tlsServer.on("tlsClientError", (error: NodeJS.ErrnoException, socket) => {
+  const tlsServer = createTlsServer({
+    cert: options.keyPair.cert,
+    key: options.keyPair.key,
+    minVersion: options.tls.minVersion,
+    ...(ciphers ? { ciphers } : {}),
+    ...(options.clientCa ? { ca: options.clientCa.ca } : {}),
+    requestCert: options.clientCa !== undefined,
+    rejectUnauthorized: options.clientCa !== undefined,
+    ALPNProtocols: [...options.alpn],
+    handshakeTimeout: handshakeTimeoutMs,
+  });
+  // A TLS socket does not say what it stands on. So each connection has a server of its own, which is the one server but for its name:
+  // whom it tells of a socket is `this` there.
+  const belows = new WeakMap<TlsServer, Below>();
+  const belowOf = (server: TlsServer): Below => {
+    const below = belows.get(server);
+    if (below === undefined) throw new Error("a TLS socket of no connection");
+    return below;
+  };
+  tlsServer.on("secureConnection", function (this: TlsServer, socket) {
+    const { tcp, elastic } = belowOf(this);
+    gate.finished(tcp);
+    onSocket(socket, elastic);
+  });
+  tlsServer.on("tlsClientError", function (this: TlsServer, error: NodeJS.ErrnoException, socket) {
     if (error.code === "ERR_TLS_HANDSHAKE_TIMEOUT") deps.onRefused("handshake_time");
-    deps.log.info({ peer: peerOf(socket), reason: error.message }, "TLS handshake failed");
+    deps.log.info({ peer: peerOf(belowOf(this).tcp), reason: error.message }, "TLS handshake failed");
     socket.destroy();
   });
   const server = createServer({
@@ -77,10 +99,13 @@ export async function listenTls(
     keepAlive: true,
     keepAliveInitialDelay: tcpKeepAliveMs,
   });
-  server.on("connection", (raw) => {
-    gate.enter(raw);
-    raw.on("error", (error) => deps.log.debug({ err: error }, "socket failed"));
-    tlsServer.emit("connection", raw);
+  server.on("connection", (tcp) => {
+    gate.enter(tcp);
+    tcp.on("error", (error) => deps.log.debug({ err: error }, "socket failed"));
+    const elastic = options.elastic ? new ElasticSocket(deps, tcp) : undefined;
+    const own = Object.create(tlsServer) as TlsServer;
+    belows.set(own, { tcp, elastic });
+    own.emit("connection", elastic ?? tcp);
   });
   await listening(server, options.flag, { host: options.host, port: options.port });
   return { address: addressOf(server), close: () => closed(server) };

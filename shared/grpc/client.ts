@@ -7,7 +7,7 @@ import { ClientSession } from "./client-session.ts";
 import { ElasticSocket } from "./elastic-socket.ts";
 import { clientSessionOptions } from "./http2-options.ts";
 import type { KeepaliveOptions } from "./keepalive.ts";
-import { openGate } from "./send-gate.ts";
+import { openGate, type SendGate } from "./send-gate.ts";
 import { GrpcCode, GrpcError } from "./status.ts";
 import type { CallWatch, GrpcClientSession } from "./stream.ts";
 
@@ -20,13 +20,14 @@ export interface ConnectDeps {
 export interface ConnectOptions {
   /** Makes a socket that is connecting: `net.connect`, or `tls.connect` with `h2` in its ALPN list. It belongs to the session. */
   readonly socket: () => Socket;
-  /** The socket below, where that one is TLS: by it a peer that does not answer is told. */
-  readonly tcp?: Socket;
   /** `:authority` of every call: a host, `host:port`, or a percent-encoded socket path. A raw `/` makes servers refuse the call. */
   readonly authority: string;
   readonly userAgent: string;
-  /** Whether this end reads always (see ElasticSocket). One end of every Node-to-Node connection has to. */
-  readonly elastic: boolean;
+  /**
+   * Whether this end reads always (see ElasticSocket). One end of every Node-to-Node connection has to. An ElasticSocket is the one
+   * that `socket`, which is TLS, stands on; `true` puts one on `socket`.
+   */
+  readonly elastic: boolean | ElasticSocket;
   readonly keepalive?: KeepaliveOptions;
   /** For everything until the server's SETTINGS have come. */
   readonly connectTimeoutMs: number;
@@ -43,9 +44,10 @@ export function connectGrpc(deps: ConnectDeps, options: ConnectOptions): Promise
   if (signal?.aborted === true) return Promise.reject(cancelled(signal));
   const socket = options.socket();
   const encrypted = socket instanceof TLSSocket;
-  const elastic = options.elastic ? new ElasticSocket(deps, socket) : undefined;
+  const below = options.elastic instanceof ElasticSocket ? options.elastic : undefined;
+  const above = options.elastic === true ? new ElasticSocket(deps, socket) : undefined;
   // Calls carry their own authority; this one only satisfies Node.
-  const http2 = connect("http://localhost", { ...clientSessionOptions, createConnection: () => elastic ?? socket });
+  const http2 = connect("http://localhost", { ...clientSessionOptions, createConnection: () => above ?? socket });
   return new Promise((resolve, reject) => {
     const fail = (error: GrpcError) => {
       release();
@@ -80,7 +82,9 @@ export function connectGrpc(deps: ConnectDeps, options: ConnectOptions): Promise
     http2.once("remoteSettings", () => {
       release();
       http2.off("error", onError);
-      resolve(sessionOf(deps, http2, socket, options, elastic));
+      const elastic = below ?? above;
+      elastic?.gate.useSession(http2);
+      resolve(sessionOf(deps, http2, { socket, tcp: below?.socket, gate: elastic?.gate ?? openGate }, options));
     });
   });
 }
@@ -88,18 +92,16 @@ export function connectGrpc(deps: ConnectDeps, options: ConnectOptions): Promise
 function sessionOf(
   deps: ConnectDeps,
   http2: ClientHttp2Session,
-  socket: Socket,
+  { socket, tcp, gate }: { readonly socket: Socket; readonly tcp: Socket | undefined; readonly gate: SendGate },
   options: ConnectOptions,
-  elastic: ElasticSocket | undefined,
 ): GrpcClientSession {
-  elastic?.gate.useSession(http2);
   return new ClientSession(deps, http2, socket, {
-    gate: elastic?.gate ?? openGate,
+    gate,
+    tcp,
     scheme: socket instanceof TLSSocket ? "https" : "http",
     authority: options.authority,
     userAgent: options.userAgent,
     keepalive: options.keepalive,
-    tcp: options.tcp,
   });
 }
 

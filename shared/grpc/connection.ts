@@ -60,16 +60,17 @@ export class Connection {
     this.#socket = socket;
     this.#tcp = options.tcp;
     this.#onLost = options.onLost;
-    this.peer = peerOf(socket);
+    const { tcp = socket } = options;
+    this.peer = peerOf(tcp);
     // Frames are gathered here already; Nagle's algorithm would only hold small ones back.
-    socket.setNoDelay(true);
+    tcp.setNoDelay(true);
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
     this.#liveness = new Liveness(deps.clock, () => socket.bytesRead);
     if (options.keepalive !== undefined) this.keepalive(options.keepalive);
     if (socket instanceof TLSSocket) {
-      this.#resetWatch = new ResetWatch(deps, socket, () => this.abort("the peer reset the connection"));
+      this.#resetWatch = new ResetWatch(deps, tcp, () => this.abort("the peer reset the connection"));
     }
     session.on("error", (error) => this.#logError(error));
     session.on("goaway", (code, _lastStreamId, data) => {

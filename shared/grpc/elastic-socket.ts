@@ -12,7 +12,8 @@ export const backlogMaxBytes = 48 * 1024 * 1024;
 const pieceBytes = 256;
 
 /**
- * Stands between HTTP/2 and the socket, and takes every write at once.
+ * Stands between HTTP/2 and the socket, and takes every write at once. Where there is TLS it stands below that if it can, since
+ * HTTP/2 and TLS then pass their bytes on without JavaScript between them.
  *
  * Node stops reading a session's socket while a write to it is pending. Where both ends of a connection do that and
  * both have filled the pipe, each waits for the other to read, for ever. With this at one end, that end always reads,
@@ -25,7 +26,7 @@ const pieceBytes = 256;
  */
 export class ElasticSocket extends Duplex {
   readonly gate: BacklogGate;
-  readonly #socket: Socket;
+  readonly socket: Socket;
   readonly #onWritten: () => void;
   /** Pieces that stand in the socket. */
   #pieces = 0;
@@ -33,7 +34,7 @@ export class ElasticSocket extends Duplex {
   /** Takes over `socket`, which may still be connecting; its end, error and destruction are this one's and the reverse. */
   constructor(deps: { readonly clock: Clock }, socket: Socket) {
     super({ allowHalfOpen: true });
-    this.#socket = socket;
+    this.socket = socket;
     this.gate = new BacklogGate(deps, () => socket.writableLength);
     this.#onWritten = () => {
       this.#pieces -= 1;
@@ -56,33 +57,33 @@ export class ElasticSocket extends Duplex {
   }
 
   override _writev(items: { chunk: Buffer }[], done: (error?: Error | null) => void): void {
-    this.#socket.cork();
+    this.socket.cork();
     for (const { chunk } of items) this.#send(chunk);
-    this.#socket.uncork();
+    this.socket.uncork();
     done(this.#overflow());
   }
 
   override _read(): void {
-    this.#socket.resume();
+    this.socket.resume();
   }
 
   override _final(done: (error?: Error | null) => void): void {
-    this.#socket.end(done);
+    this.socket.end(done);
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     this.gate.close();
-    this.#socket.destroy();
+    this.socket.destroy();
     done(error);
   }
 
   #send(chunk: Buffer): void {
     this.#pieces += 1;
-    this.#socket.write(chunk, this.#onWritten);
+    this.socket.write(chunk, this.#onWritten);
   }
 
   #overflow(): Error | null {
-    const { writableLength } = this.#socket;
+    const { writableLength } = this.socket;
     if (writableLength + this.#pieces * pieceBytes <= backlogMaxBytes) return null;
     return new Error(`the peer does not read: ${writableLength} bytes in ${this.#pieces} pieces wait for it`);
   }

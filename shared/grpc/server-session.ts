@@ -8,7 +8,7 @@ import type { KeepaliveOptions } from "./keepalive.ts";
 import type { MessageStream, StreamContext } from "./message-stream.ts";
 import { metadataFromRaw } from "./metadata-wire.ts";
 import type { SendGate } from "./send-gate.ts";
-import { SendArena } from "./send-queue.ts";
+import type { SendArena } from "./send-queue.ts";
 import { type CallRequest, ServerCall } from "./server-call.ts";
 import { SettingsSender } from "./settings-sender.ts";
 import { GrpcCode, GrpcError, type GrpcStatus } from "./status.ts";
@@ -17,6 +17,7 @@ import type { CallWatch, GrpcServerCall, GrpcServerSession } from "./stream.ts";
 import { decodeTimeout } from "./timeout.ts";
 
 export interface ServerSessionOptions {
+  readonly arena: SendArena;
   readonly gate: SendGate;
   readonly handlers: ReadonlyMap<string, (call: GrpcServerCall) => void>;
   /** Whether to ask the client to go after many resets. */
@@ -30,7 +31,7 @@ export interface ServerSessionOptions {
 /** One client's HTTP/2 connection: turns its streams into calls and hands them to the handlers. */
 export class ServerSession implements GrpcServerSession, StreamContext {
   readonly socket: Socket;
-  readonly arena = new SendArena();
+  readonly arena: SendArena;
   readonly gate: SendGate;
   readonly #http2: ServerHttp2Session;
   readonly #options: ServerSessionOptions;
@@ -53,6 +54,7 @@ export class ServerSession implements GrpcServerSession, StreamContext {
     this.#clock = deps.clock;
     this.#log = deps.log;
     this.socket = socket;
+    this.arena = options.arena;
     this.gate = options.gate;
     this.#settings = new SettingsSender(http2);
     this.#connection = new Connection(deps, http2, socket, {

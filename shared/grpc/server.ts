@@ -7,6 +7,7 @@ import { ElasticSocket } from "./elastic-socket.ts";
 import { type GrpcServerRole, initialCalls, serverSessionOptions } from "./http2-options.ts";
 import type { KeepaliveOptions } from "./keepalive.ts";
 import { openGate } from "./send-gate.ts";
+import { SendArena } from "./send-queue.ts";
 import { ServerSession } from "./server-session.ts";
 import type { CallWatch, GrpcServerCall, GrpcServerSession } from "./stream.ts";
 
@@ -36,6 +37,7 @@ export class GrpcServer {
   readonly #deps: GrpcServerDeps;
   readonly #options: GrpcServerOptions;
   readonly #sessionOptions: ServerSessionOptions;
+  readonly #arena = new SendArena();
   readonly #sessions = new Set<GrpcServerSession>();
   #draining = false;
 
@@ -52,18 +54,21 @@ export class GrpcServer {
 
   /**
    * Serves a socket whose TLS handshake, if any, is done. Bytes that were read to tell protocols apart must have been
-   * unshifted. The socket belongs to the session from here on, and `tcp`, which is below it if it is TLS. While draining, the
-   * session gets its GOAWAY at once.
+   * unshifted. The socket belongs to the session from here on, and `below`, which it stands on if it is TLS; TLS that stands on
+   * none gets an elastic socket above it. While draining, the session gets its GOAWAY at once.
    */
-  accept(socket: Socket, tcp?: Socket): GrpcServerSession {
-    const elastic = socket instanceof TLSSocket ? new ElasticSocket(this.#deps, socket) : undefined;
-    const http2 = performServerHandshake(elastic ?? socket, this.#sessionOptions);
+  accept(socket: Socket, below?: ElasticSocket): GrpcServerSession {
+    const needsOne = socket instanceof TLSSocket && below === undefined;
+    const above = needsOne ? new ElasticSocket(this.#deps, socket) : undefined;
+    const elastic = below ?? above;
+    const http2 = performServerHandshake(above ?? socket, this.#sessionOptions);
     elastic?.gate.useSession(http2);
     const session = new ServerSession(this.#deps, http2, socket, {
+      arena: this.#arena,
       gate: elastic?.gate ?? openGate,
       handlers: this.#options.handlers,
       drainOnResets: this.#options.role === "frontends",
-      tcp,
+      tcp: below?.socket,
       keepalive: this.#options.keepalive,
       onLost: (lost) => this.#sessions.delete(lost),
     });

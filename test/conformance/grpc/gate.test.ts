@@ -2,6 +2,7 @@ import { connect, performServerHandshake } from "node:http2";
 import { expect, test } from "vitest";
 import { serverSessionOptions } from "../../../shared/grpc/http2-options.ts";
 import { openGate } from "../../../shared/grpc/send-gate.ts";
+import { SendArena } from "../../../shared/grpc/send-queue.ts";
 import { ServerSession } from "../../../shared/grpc/server-session.ts";
 import { GrpcCode } from "../../../shared/grpc/status.ts";
 import type { GrpcServerCall } from "../../../shared/grpc/stream.ts";
@@ -21,6 +22,7 @@ test("a call that is failed while its last messages wait at the gate drops them,
     // Its clock stands still: nothing here may wait for the grace that a failed call has.
     const clock = new FakeClock();
     new ServerSession({ ...deps, clock }, performServerHandshake(socket, serverSessionOptions(1)), socket, {
+      arena: new SendArena(),
       gate: shutGate,
       handlers: new Map([["/Fail", handler]]),
       drainOnResets: false,

@@ -1,12 +1,13 @@
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { connect as connectHttp2 } from "node:http2";
-import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
+import { type AddressInfo, connect as connectTcp, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls, createServer as createTlsServer, type TlsOptions } from "node:tls";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { connectGrpc } from "../../../shared/grpc/client.ts";
+import { ElasticSocket } from "../../../shared/grpc/elastic-socket.ts";
 import { GrpcServer } from "../../../shared/grpc/server.ts";
 import { GrpcCode } from "../../../shared/grpc/status.ts";
 import type { GrpcServerCall, GrpcServerSession } from "../../../shared/grpc/stream.ts";
@@ -40,20 +41,26 @@ async function listen(options: TlsOptions, accept: (socket: Socket) => void): Pr
   return (listener.address() as AddressInfo).port;
 }
 
-const connect = (port: number, options: { readonly elastic: boolean; readonly ca?: string }) =>
-  connectGrpc(deps, {
+/** `below`: TLS stands on the elastic socket, as at an agent; `true`: the elastic socket on TLS. */
+type Elastic = boolean | "below";
+
+function connect(port: number, options: { readonly elastic: Elastic; readonly ca?: string }) {
+  const host = "127.0.0.1";
+  const below = options.elastic === "below" ? new ElasticSocket(deps, connectTcp({ port, host })) : undefined;
+  return connectGrpc(deps, {
     socket: () =>
       connectTls({
-        port,
-        host: "127.0.0.1",
+        ...(below === undefined ? { port } : { socket: below }),
+        host,
         ca: readFileSync(options.ca ?? certificates.agentCa),
         ALPNProtocols: ["h2"],
       }),
     authority: "localhost",
     userAgent: "hawser-test/1",
-    elastic: options.elastic,
+    elastic: below ?? options.elastic === true,
     connectTimeoutMs: 10_000,
   });
+}
 
 function echoServer() {
   const session = deferred<GrpcServerSession>();
@@ -68,7 +75,8 @@ function echoServer() {
   return { server, session };
 }
 
-test.each([
+test.each<{ elastic: Elastic; sniffed: boolean }>([
+  { elastic: "below", sniffed: false },
   { elastic: true, sniffed: false },
   { elastic: false, sniffed: false },
   { elastic: true, sniffed: true },
@@ -102,14 +110,16 @@ test.each([
 
 test("a server that does not speak h2, or that the client does not trust", async () => {
   const port = await listen({ ALPNProtocols: ["http/1.1"] }, (socket) => socket.on("error", () => {}));
-  await expect(connect(port, { elastic: true })).rejects.toMatchObject({ code: GrpcCode.UNAVAILABLE });
-  const silent = await listen({}, (socket) => socket.on("error", () => {}));
-  await expect(connect(silent, { elastic: true })).rejects.toMatchObject({
-    code: GrpcCode.UNAVAILABLE,
-    message: expect.stringMatching(/ALPN/),
-  });
-  const foreign = connect(silent, { elastic: false, ca: certificates.endpointCa });
-  await expect(foreign).rejects.toMatchObject({ code: GrpcCode.UNAVAILABLE, cause: expect.any(Error) });
+  const silent = await listen({}, (socket) => socket.on("error", () => {}).resume());
+  for (const elastic of ["below", true, false] as const) {
+    await expect(connect(port, { elastic })).rejects.toMatchObject({ code: GrpcCode.UNAVAILABLE });
+    await expect(connect(silent, { elastic })).rejects.toMatchObject({
+      code: GrpcCode.UNAVAILABLE,
+      message: expect.stringMatching(/ALPN/),
+    });
+    const foreign = connect(silent, { elastic, ca: certificates.endpointCa });
+    await expect(foreign).rejects.toMatchObject({ code: GrpcCode.UNAVAILABLE, cause: expect.any(Error) });
+  }
 });
 
 test("a session is given up after its peer has ended and reads nothing", async () => {

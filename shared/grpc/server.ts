@@ -61,6 +61,7 @@ export class GrpcServer {
     const needsOne = socket instanceof TLSSocket && below === undefined;
     const above = needsOne ? new ElasticSocket(this.#deps, socket) : undefined;
     const elastic = below ?? above;
+    if (below !== undefined) ElasticSocket.endAtOnce(socket);
     const http2 = performServerHandshake(above ?? socket, this.#sessionOptions);
     elastic?.gate.useSession(http2);
     const session = new ServerSession(this.#deps, http2, socket, {

@@ -25,8 +25,8 @@ export interface CallWatch {
  */
 export interface GrpcStream {
   /**
-   * Queues one message, given as pieces that follow each other. Messages leave in call order, and of one turn of the event loop
-   * together. Pieces of 1 KiB and more are not copied: leave them alone from here on.
+   * Queues one message, given as pieces that follow each other. Messages leave in call order: the first at once, and those that
+   * come until HTTP/2 has taken it together after that. Pieces of 1 KiB and more are not copied: leave them alone from here on.
    * Returns false when `bufferedBytes` has reached 64 KiB, or it has to wait since the session has enough to send; then wait
    * for `onDrain`. The message is queued all the same.
    * After the stream has closed, or this side has ended it, the message is dropped and false is returned.

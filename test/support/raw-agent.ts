@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import { connect } from "node:tls";
+import { type ConnectionOptions, connect } from "node:tls";
 import type { PairFiles } from "./certificates.ts";
 import { RawSession, type RawStream } from "./raw-grpc.ts";
 import type { TunnelFront } from "./tunnel.ts";
@@ -11,15 +11,21 @@ export const rawAgentHost = "127.0.0.2";
 type Front = Pick<TunnelFront, "server" | "workspace">;
 
 /** A TLS connection to the agent port; with the workspace's agent certificate unless told otherwise. */
-export async function agentSocket(tunnel: Front, options: { readonly pair?: PairFiles | "none" } = {}) {
+export async function agentSocket(
+  tunnel: Front,
+  {
+    pair = tunnel.workspace.certificates.agent,
+    ...tls
+  }: { readonly pair?: PairFiles | "none" } & ConnectionOptions = {},
+) {
   const { certificates } = tunnel.workspace;
-  const { pair = certificates.agent } = options;
   const socket = connect({
     host: "127.0.0.1",
     port: tunnel.server.agentPort,
     ca: readFileSync(certificates.agentCa),
     ALPNProtocols: ["h2"],
     ...(pair === "none" ? {} : { cert: readFileSync(pair.cert), key: readFileSync(pair.key) }),
+    ...tls,
   });
   await once(socket, "secureConnect");
   return socket;

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import type { Socket } from "node:net";
 import { connect } from "node:net";
+import { Duplex } from "node:stream";
 import { describe, expect, test } from "vitest";
 import { readAll } from "../../support/frontend-client.ts";
 import type { FrontendKind } from "../../support/processes.ts";
@@ -135,6 +136,31 @@ describe("agent port", () => {
     await scene.rawAgent();
     expect(await refused("handshakes")).toBeGreaterThan(before);
     for (const socket of sockets) socket.destroy();
+  });
+
+  test("who negotiates TLS anew is dropped at once, and nobody else notices", async () => {
+    const socket = await agentSocket(scene.tunnel, { maxVersion: "TLSv1.2" });
+    const end = closed(socket);
+    socket.renegotiate({}, () => {});
+    await within(3_000, "its end", end);
+    await scene.rawAgent();
+  });
+
+  test("who ends TLS and not TCP is dropped at once", async () => {
+    const tcp = connect(scene.tunnel.server.agentPort, "127.0.0.1");
+    const end = once(
+      tcp.on("error", () => {}),
+      "close",
+    );
+    const wire = new Duplex({
+      read() {},
+      write: (chunk, _encoding, done) => tcp.write(chunk, done),
+      final: (done) => done(),
+    });
+    tcp.on("data", (chunk) => wire.push(chunk));
+    const tls = await agentSocket(scene.tunnel, { socket: wire });
+    tls.on("error", () => {}).end();
+    await within(3_000, "its end", end);
   });
 
   test("an agent with broken headers is refused with the contract's text, and the next one is linked", async () => {

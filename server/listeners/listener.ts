@@ -39,10 +39,9 @@ export interface TlsListenerOptions {
   readonly elastic: boolean;
 }
 
-/** What a TLS socket stands on. */
-interface Below {
-  readonly tcp: Socket;
-  readonly elastic: ElasticSocket | undefined;
+/** The TLS server as one connection has it, with what that connection's TLS stands on. */
+interface ServerOfOne extends TlsServer {
+  readonly below: { readonly tcp: Socket; readonly elastic: ElasticSocket | undefined };
 }
 
 /**
@@ -76,22 +75,16 @@ export async function listenTls(
     ALPNProtocols: [...options.alpn],
     handshakeTimeout: handshakeTimeoutMs,
   });
-  // A TLS socket does not say what it stands on. So each connection has a server of its own, which is the one server but for its name:
-  // whom it tells of a socket is `this` there.
-  const belows = new WeakMap<TlsServer, Below>();
-  const belowOf = (server: TlsServer): Below => {
-    const below = belows.get(server);
-    if (below === undefined) throw new Error("a TLS socket of no connection");
-    return below;
-  };
-  tlsServer.on("secureConnection", function (this: TlsServer, socket) {
-    const { tcp, elastic } = belowOf(this);
+  // A TLS socket does not say what it stands on. So each connection has an object derived from the server, and that is `this` in what
+  // is told of its socket.
+  tlsServer.on("secureConnection", function (this: ServerOfOne, socket) {
+    const { tcp, elastic } = this.below;
     gate.finished(tcp);
     onSocket(socket, elastic);
   });
-  tlsServer.on("tlsClientError", function (this: TlsServer, error: NodeJS.ErrnoException, socket) {
+  tlsServer.on("tlsClientError", function (this: ServerOfOne, error: NodeJS.ErrnoException, socket) {
     if (error.code === "ERR_TLS_HANDSHAKE_TIMEOUT") deps.onRefused("handshake_time");
-    deps.log.info({ peer: peerOf(belowOf(this).tcp), reason: error.message }, "TLS handshake failed");
+    deps.log.info({ peer: peerOf(this.below.tcp), reason: error.message }, "TLS handshake failed");
     socket.destroy();
   });
   const server = createServer({
@@ -103,8 +96,7 @@ export async function listenTls(
     gate.enter(tcp);
     tcp.on("error", (error) => deps.log.debug({ err: error }, "socket failed"));
     const elastic = options.elastic ? new ElasticSocket(deps, tcp) : undefined;
-    const own = Object.create(tlsServer) as TlsServer;
-    belows.set(own, { tcp, elastic });
+    const own: ServerOfOne = Object.assign(Object.create(tlsServer) as TlsServer, { below: { tcp, elastic } });
     own.emit("connection", elastic ?? tcp);
   });
   await listening(server, options.flag, { host: options.host, port: options.port });

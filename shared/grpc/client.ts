@@ -4,10 +4,10 @@ import { TLSSocket } from "node:tls";
 import type { Clock } from "../clock.ts";
 import type { Log } from "../log.ts";
 import { ClientSession } from "./client-session.ts";
-import { ElasticSocket } from "./elastic-socket.ts";
+import { type ElasticSocket, type Footing, footingOf } from "./elastic-socket.ts";
 import { clientSessionOptions } from "./http2-options.ts";
 import type { KeepaliveOptions } from "./keepalive.ts";
-import { openGate, type SendGate } from "./send-gate.ts";
+import { openGate } from "./send-gate.ts";
 import { GrpcCode, GrpcError } from "./status.ts";
 import type { CallWatch, GrpcClientSession } from "./stream.ts";
 
@@ -23,10 +23,7 @@ export interface ConnectOptions {
   /** `:authority` of every call: a host, `host:port`, or a percent-encoded socket path. A raw `/` makes servers refuse the call. */
   readonly authority: string;
   readonly userAgent: string;
-  /**
-   * Whether this end reads always (see ElasticSocket). One end of every Node-to-Node connection has to. An ElasticSocket is the one
-   * that `socket`, which is TLS, stands on; `true` puts one on `socket`.
-   */
+  /** Whether this end reads always, and by what (see `footingOf`). One end of every Node-to-Node connection has to. */
   readonly elastic: boolean | ElasticSocket;
   readonly keepalive?: KeepaliveOptions;
   /** For everything until the server's SETTINGS have come. */
@@ -44,11 +41,9 @@ export function connectGrpc(deps: ConnectDeps, options: ConnectOptions): Promise
   if (signal?.aborted === true) return Promise.reject(cancelled(signal));
   const socket = options.socket();
   const encrypted = socket instanceof TLSSocket;
-  const below = options.elastic instanceof ElasticSocket ? options.elastic : undefined;
-  if (below !== undefined) ElasticSocket.endAtOnce(socket);
-  const above = options.elastic === true ? new ElasticSocket(deps, socket) : undefined;
+  const footing = footingOf(deps, socket, options.elastic);
   // Calls carry their own authority; this one only satisfies Node.
-  const http2 = connect("http://localhost", { ...clientSessionOptions, createConnection: () => above ?? socket });
+  const http2 = connect("http://localhost", { ...clientSessionOptions, createConnection: () => footing.duplex });
   return new Promise((resolve, reject) => {
     const fail = (error: GrpcError) => {
       release();
@@ -83,9 +78,7 @@ export function connectGrpc(deps: ConnectDeps, options: ConnectOptions): Promise
     http2.once("remoteSettings", () => {
       release();
       http2.off("error", onError);
-      const elastic = below ?? above;
-      elastic?.gate.useSession(http2);
-      resolve(sessionOf(deps, http2, { socket, tcp: below?.socket, gate: elastic?.gate ?? openGate }, options));
+      resolve(sessionOf(deps, http2, socket, options, footing));
     });
   });
 }
@@ -93,11 +86,13 @@ export function connectGrpc(deps: ConnectDeps, options: ConnectOptions): Promise
 function sessionOf(
   deps: ConnectDeps,
   http2: ClientHttp2Session,
-  { socket, tcp, gate }: { readonly socket: Socket; readonly tcp: Socket | undefined; readonly gate: SendGate },
+  socket: Socket,
   options: ConnectOptions,
+  { elastic, tcp }: Footing,
 ): GrpcClientSession {
+  elastic?.gate.useSession(http2);
   return new ClientSession(deps, http2, socket, {
-    gate,
+    gate: elastic?.gate ?? openGate,
     tcp,
     scheme: socket instanceof TLSSocket ? "https" : "http",
     authority: options.authority,

@@ -51,14 +51,6 @@ export class ElasticSocket extends Duplex {
     socket.on("close", () => this.destroy());
   }
 
-  /**
-   * Call it with TLS that stands on this before HTTP/2 gets that: what ends TLS ends both at once. HTTP/2 would end TLS in an orderly way,
-   * and if that then has to send an alert an assertion of Node's fails and the process exits; and it does not heed the end of TLS alone.
-   */
-  static endAtOnce(tls: Socket): void {
-    tls.on("error", () => tls.destroy()).once("end", () => tls.destroy());
-  }
-
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
     this.#send(chunk);
     done(this.#overflow());
@@ -95,4 +87,27 @@ export class ElasticSocket extends Duplex {
     if (writableLength + this.#pieces * pieceBytes <= backlogMaxBytes) return null;
     return new Error(`the peer does not read: ${writableLength} bytes in ${this.#pieces} pieces wait for it`);
   }
+}
+
+/** What HTTP/2 is given of a connection, and the rest that its session needs. */
+export interface Footing {
+  readonly duplex: Duplex;
+  readonly elastic: ElasticSocket | undefined;
+  /** The socket below TLS, where that is known. */
+  readonly tcp: Socket | undefined;
+}
+
+/**
+ * Call it before HTTP/2 gets `socket`. `elastic` is the ElasticSocket that `socket`, which is TLS, stands on; `true` puts one on `socket`.
+ *
+ * What ends TLS that stands on one ends both at once. HTTP/2 would end TLS in an orderly way, and if that then has to send an alert an
+ * assertion of Node's fails and the process exits; and it does not heed the end of TLS alone.
+ */
+export function footingOf(deps: { readonly clock: Clock }, socket: Socket, elastic: boolean | ElasticSocket): Footing {
+  if (typeof elastic === "boolean") {
+    const above = elastic ? new ElasticSocket(deps, socket) : undefined;
+    return { duplex: above ?? socket, elastic: above, tcp: undefined };
+  }
+  socket.on("error", () => socket.destroy()).once("end", () => socket.destroy());
+  return { duplex: socket, elastic, tcp: elastic.socket };
 }

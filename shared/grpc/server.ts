@@ -3,7 +3,7 @@ import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import type { Clock } from "../clock.ts";
 import type { Log } from "../log.ts";
-import { ElasticSocket } from "./elastic-socket.ts";
+import { type ElasticSocket, footingOf } from "./elastic-socket.ts";
 import { type GrpcServerRole, initialCalls, serverSessionOptions } from "./http2-options.ts";
 import type { KeepaliveOptions } from "./keepalive.ts";
 import { openGate } from "./send-gate.ts";
@@ -58,18 +58,15 @@ export class GrpcServer {
    * none gets an elastic socket above it. While draining, the session gets its GOAWAY at once.
    */
   accept(socket: Socket, below?: ElasticSocket): GrpcServerSession {
-    const needsOne = socket instanceof TLSSocket && below === undefined;
-    const above = needsOne ? new ElasticSocket(this.#deps, socket) : undefined;
-    const elastic = below ?? above;
-    if (below !== undefined) ElasticSocket.endAtOnce(socket);
-    const http2 = performServerHandshake(above ?? socket, this.#sessionOptions);
+    const { duplex, elastic, tcp } = footingOf(this.#deps, socket, below ?? socket instanceof TLSSocket);
+    const http2 = performServerHandshake(duplex, this.#sessionOptions);
     elastic?.gate.useSession(http2);
     const session = new ServerSession(this.#deps, http2, socket, {
       arena: this.#arena,
       gate: elastic?.gate ?? openGate,
       handlers: this.#options.handlers,
       drainOnResets: this.#options.role === "frontends",
-      tcp: below?.socket,
+      tcp,
       keepalive: this.#options.keepalive,
       onLost: (lost) => this.#sessions.delete(lost),
     });

@@ -60,7 +60,7 @@ export function cpuTable(scenarios: readonly ScenarioResult[]): Table | undefine
   return tableOf(counted, titled, cell, { title: "share", of: cpuRatioOf });
 }
 
-/** The ratios of a first run, each with that of its rounds, beside those of a second, and whether these are among the first's. */
+/** The ratios of a first run, each with that of its rounds, beside those of a second, and whether the two differ by less than the rounds do. */
 export function repetitionTable(first: readonly ScenarioResult[], second: readonly ScenarioResult[]): Table {
   const rows = first.flatMap((scenario) =>
     comparisons.flatMap((comparison) => {
@@ -69,12 +69,17 @@ export function repetitionTable(first: readonly ScenarioResult[], second: readon
       const rounds = ratiosByRound(scenario, comparison);
       if (before === undefined || after === undefined || rounds.length === 0) return [];
       const { min, max } = spreadOf([before, ...rounds]);
-      const isWithin = min <= after && after <= max;
+      // The reference did nothing at all there.
+      if (!Number.isFinite(before)) return [];
+      const difference = Math.abs(after - before);
+      const spread = max - min;
       const name = `${scenario.name}, ${comparison.frontend}`;
-      return [[name, spreadText({ median: before, min, max }), digits(after), isWithin ? "yes" : "no"]];
+      const cells = [spreadText({ median: before, min, max }), digits(after), digits(difference), digits(spread)];
+      return [[name, ...cells, difference < spread ? "yes" : "no"]];
     }),
   );
-  return { head: ["", "ratio (of its rounds)", "ratio of the second run", "within"], rows };
+  const head = ["", "ratio (of its rounds)", "of the second run", "differ by", "spread", "less than it"];
+  return { head, rows };
 }
 
 /** MiB of server and agent after the measurement, and the most that each ever had. */

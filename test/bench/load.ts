@@ -90,6 +90,7 @@ export async function measureLoad(
     client.send("begin");
     await event(1);
     const before = cpuOf(way);
+    ofHalves(way, (half) => half.forgetPeak());
     const [sample] = await Promise.all([
       event<Measured>(2).then((measured) => sampleOf(measured, reading, way, before)),
       whileMeasured?.(way),
@@ -161,6 +162,6 @@ const ofHalves = <T>({ halves }: RunningWay, of: (half: ManagedProcess) => T): H
 
 const cpuOf = (way: RunningWay) => ofHalves(way, (half) => half.cpuMs());
 
-/** Of the halves at this moment, and the most since they started. */
+/** Of the halves at this moment, and the most since they started or a load began on them. */
 export const memoryOf = (way: RunningWay): Halves<MemoryMiB> | undefined =>
   ofHalves(way, (half) => ({ after: half.residentBytes() / mebibyte, peak: half.peakResidentBytes() / mebibyte }));

@@ -12,7 +12,8 @@ import { expectedSeconds, type Plan, planOf } from "./plan.ts";
 import { Profiles } from "./profiles.ts";
 import { publish, publishProfiles, readPublished, writePages } from "./published.ts";
 import type { Results, ScenarioResult } from "./results.ts";
-import { runScenario } from "./run.ts";
+import { hasNewProcesses, ScenarioRun } from "./run.ts";
+import { StartedWays } from "./started-way.ts";
 import { screenTable } from "./tables.ts";
 import { referenceVersion } from "./ways.ts";
 
@@ -79,17 +80,25 @@ async function measure({ scenarios, rounds, stretch }: Plan, profiles: Profiles 
     `${scenarios.length} scenarios, about ${Math.ceil(expectedSeconds({ scenarios, rounds, stretch }) / 60)} minutes`,
   );
   const endpoints = await GoEndpoints.start();
-  const results: ScenarioResult[] = [];
+  const ways = new StartedWays(profiles !== undefined);
+  const runs = scenarios.map((scenario) => new ScenarioRun(scenario, ways));
   try {
-    for (const [index, scenario] of scenarios.entries()) {
-      const tell = (line: string) => say(`${minutesSince()} min, ${index + 1} of ${scenarios.length}: ${line}`);
-      results.push(await runScenario(scenario, endpoints, { rounds, stretch, ...(profiles && { profiles }) }, tell));
+    // Round by round, and not scenario by scenario: what the machine does differently from one quarter of an hour to the next is in the
+    // spread of each figure then.
+    for (let round = 1; round <= rounds; round++) {
+      if (hasNewProcesses(round, rounds)) await ways.stop();
+      for (const [index, run] of runs.entries()) {
+        const at = `round ${round} of ${rounds}, ${index + 1} of ${runs.length}`;
+        const tell = (line: string) => say(`${minutesSince()} min, ${at}: ${line}`);
+        await run.run(round, { endpoints, rounds, stretch, ...(profiles && { profiles }) }, tell);
+      }
     }
   } finally {
+    await ways.stop();
     await endpoints.stop();
   }
   const about = { ...facts, rounds, secondsEach: stretch.lengthMs / 1_000, minutes: minutesSince() };
-  return { about, scenarios: results };
+  return { about, scenarios: runs.map((run) => run.result()) };
 }
 
 function show(scenarios: readonly ScenarioResult[]): void {

@@ -49,7 +49,7 @@ export function performancePage({ about, scenarios, again }: Results, plots: rea
     `## What it aims at\n\n${aimsRemark}\n\n${markdown(aimsTable(scenarios))}`,
     ...groups.map((group) => section(group, pure, plots)),
     ...(mixed.length > 0 ? [`## One half of each\n\n${mixedRemark}\n\n${tables(mixed)}`] : []),
-    `## Memory of each scenario\n\nServer + agent in MiB, after a measurement and in brackets the most since they started.\n\n${markdown(memoryTable(scenarios))}`,
+    `## Memory of each scenario\n\nServer + agent in MiB, after a measurement and in brackets the most while it went on. They have been through other scenarios before.\n\n${markdown(memoryTable(scenarios))}`,
     ...(again ? [secondRun(scenarios, again)] : []),
     ...(failures.length > 0 ? [`## What failed\n\n${failures.map((line) => `- ${line}`).join("\n")}`] : []),
   ].join("\n\n")}\n`;
@@ -59,7 +59,7 @@ function introduction({ commit, date, rounds, secondsEach, minutes, versions, ma
   const { cores, model, kernel, memoryGiB } = machine;
   return `Written by \`npm run bench\` at commit ${commit} on ${date}, in ${minutes} minutes, from [performance.json](performance.json), which it wrote as well. ${cores} cores (${model}), ${memoryGiB} GiB, Linux ${kernel}, Node ${versions.node}. Hawser ${versions.hawser}, the reference ${versions.reference} built with ${versions.go}.
 
-Clients and endpoints are processes of a Go program, the client with the reference's own library or plain CONNECT; frontends listen on Unix sockets, server and agent speak mTLS on loopback. Each way to the endpoints is measured for ${secondsEach} s after a warm-up, in ${rounds} rounds (heavy ones and those for orientation in fewer), in which all take turns; 1,000 dials at once for 1 s. Every scenario starts its processes anew. All log at \`-v=0\`: at 4, which is its default, the reference writes lines for every packet that goes up; where that is measured too it is called "as shipped".`;
+Clients and endpoints are processes of a Go program, the client with the reference's own library or plain CONNECT; frontends listen on Unix sockets, server and agent speak mTLS on loopback. Each way to the endpoints is measured for ${secondsEach} s after a warm-up, in ${rounds} rounds (heavy ones and those for orientation in fewer); 1,000 dials at once for 1 s. A round goes through all scenarios, and in each the ways take turns, so that a figure's rounds lie over the whole time. Processes carry all scenarios one after the other, and are started anew once, half-way; idle connections, idle agents and stalled readers get new ones each round. All log at \`-v=0\`: at 4, which is its default, the reference writes lines for every packet that goes up; where that is measured too it is called "as shipped".`;
 }
 
 const reading = `A figure is the median of its rounds, with the smallest and the largest behind it. **ratio** is Hawser against the reference at the same frontend: above 1 Hawser is better. **share** is CPU time of server and agent together, Hawser's to the reference's: below 1 Hawser uses less. On so few cores clients, endpoints, server and agent share them all, so read the ratios, not the absolutes; [performance-profiles.md](performance-profiles.md) says where the time goes. "direct TCP" has nothing between, "TLS relay in Node" is two processes that pass bytes over a TLS connection for each connection, without multiplexing: about what the runtime can do.`;
@@ -89,7 +89,7 @@ function secondRun(first: readonly ScenarioResult[], { about, scenarios: second 
   const within = rows.filter((row) => row.at(-1) === "yes").length;
   return `## A second run
 
-Ratios of another run, at commit ${about.commit} on ${about.date}, ${about.rounds} rounds (\`npm run bench -- --again\`): ${within} of ${rows.length} are among those that the rounds of the first run had.
+Ratios of another run, at commit ${about.commit} on ${about.date}, ${about.rounds} rounds (\`npm run bench -- --again\`). A ratio's spread is the distance from the smallest to the largest ratio that a round of the first run had: ${within} of ${rows.length} differ by less than that.
 
 ${markdownTable(head, rows)}`;
 }

@@ -1,7 +1,7 @@
 import type { Stretch } from "./load.ts";
 import type { Options } from "./options.ts";
 import { comparisons } from "./results.ts";
-import { firstWarmMs, hasRound } from "./run.ts";
+import { firstWarmMs, hasNewProcesses, hasRound } from "./run.ts";
 import { type Scenario, scenarios } from "./scenarios.ts";
 
 const wholeStretch: Stretch = { warmMs: 500, lengthMs: 3_000 };
@@ -55,7 +55,7 @@ export function expectedSeconds({ scenarios, rounds, stretch }: Plan): number {
     } = scenario;
     for (const way of scenario.ways) {
       for (let round = 1; hasRound(scenario, way, round, rounds); round++) {
-        const isNew = freshEachRound || round === 1;
+        const isNew = freshEachRound || hasNewProcesses(round, rounds);
         sum += (isNew ? startSeconds + warmMs / 1_000 : stretch.warmMs / 1_000) + lengthMs / 1_000;
         sum += endSeconds + moreSeconds;
       }

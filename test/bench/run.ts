@@ -3,14 +3,15 @@ import type { Stretch } from "./load.ts";
 import type { Profiles } from "./profiles.ts";
 import { type Sample, type ScenarioResult, type WayResult, wayResult } from "./results.ts";
 import type { Scenario } from "./scenarios.ts";
-import { StartedWay } from "./started-way.ts";
+import type { StartedWay, StartedWays } from "./started-way.ts";
 import { digits } from "./statistics.ts";
 import type { RunningWay } from "./ways.ts";
 
-/** A way that has just started is warmed up for so long: Node compiles what runs often, which takes it some thousand turns. */
-export const firstWarmMs = 3_000;
+/** Before a scenario is measured on its processes for the first time a way is warmed up for so long: Node compiles what runs often, which takes it some thousand turns. */
+export const firstWarmMs = 2_000;
 
 export interface RunOptions {
+  readonly endpoints: GoEndpoints;
   readonly rounds: number;
   readonly stretch: Stretch;
   readonly profiles?: Profiles;
@@ -21,45 +22,54 @@ export function hasRound(scenario: Scenario, way: Scenario["ways"][number], roun
   return round <= Math.min(rounds, scenario.roundsMax ?? rounds, way.roundsMax ?? rounds);
 }
 
-/** One scenario with all its ways, round by round in turn. A round that fails costs its way a restart, and the run nothing. */
-export async function runScenario(
-  scenario: Scenario,
-  endpoints: GoEndpoints,
-  { rounds, stretch, profiles }: RunOptions,
-  tell: (line: string) => void,
-): Promise<ScenarioResult> {
-  const ways = scenario.ways.map((way) => ({
-    started: new StartedWay(way, scenario, profiles !== undefined),
-    rounds: [] as (Sample | string)[],
-  }));
-  try {
+/** One process is a tenth faster than the next of the same program for as long as it lives: each way gets two of each in a run. */
+export function hasNewProcesses(round: number, rounds: number): boolean {
+  return round === 1 || round === Math.ceil(rounds / 2) + 1;
+}
+
+/** One scenario with all its ways, which take turns in each round. A round that fails costs its way a restart, and the run nothing. */
+export class ScenarioRun {
+  readonly #scenario: Scenario;
+  readonly #ways: readonly { readonly started: StartedWay; readonly rounds: (Sample | string)[] }[];
+
+  constructor(scenario: Scenario, startedWays: StartedWays) {
+    this.#scenario = scenario;
+    this.#ways = scenario.ways.map((way) => ({ started: startedWays.of(way, scenario), rounds: [] }));
+  }
+
+  /** `round` counts from 1. */
+  async run(
+    round: number,
+    { endpoints, rounds, stretch, profiles }: RunOptions,
+    tell: (line: string) => void,
+  ): Promise<void> {
+    const scenario = this.#scenario;
+    const ways = this.#ways.filter(({ started }) => hasRound(scenario, started.way, round, rounds));
     if (!scenario.freshEachRound) await Promise.all(ways.map(({ started }) => started.running.catch(() => {})));
-    for (let round = 1; round <= rounds; round++) {
-      for (const { started, rounds: own } of ways) {
-        if (!hasRound(scenario, started.way, round, rounds)) continue;
-        const warmMs = started.isNew ? (scenario.firstWarmMs ?? firstWarmMs) : stretch.warmMs;
-        const lengthMs = scenario.lengthMs ?? stretch.lengthMs;
-        const whileMeasured = ({ profilePorts = {} }: RunningWay) =>
-          profiles?.take(scenario.name, started.way.name, profilePorts, lengthMs);
-        const sample = await measured(scenario, started, { endpoints, stretch: { lengthMs, warmMs }, whileMeasured });
-        own.push(sample);
-        const figure = typeof sample === "string" ? sample : `${digits(sample.figure)} ${scenario.unit}`;
-        tell(`${scenario.name}, round ${round} of ${rounds}, ${started.way.name}: ${figure}`);
-      }
+    for (const { started, rounds: own } of ways) {
+      const warmMs = started.measured.has(scenario) ? stretch.warmMs : (scenario.firstWarmMs ?? firstWarmMs);
+      const lengthMs = scenario.lengthMs ?? stretch.lengthMs;
+      const whileMeasured = ({ profilePorts = {} }: RunningWay) =>
+        profiles?.take(scenario.name, started.way.name, profilePorts, lengthMs);
+      const sample = await measured(scenario, started, { endpoints, stretch: { lengthMs, warmMs }, whileMeasured });
+      own.push(sample);
+      const figure = typeof sample === "string" ? sample : `${digits(sample.figure)} ${scenario.unit}`;
+      tell(`${scenario.name}, ${started.way.name}: ${figure}`);
     }
-  } finally {
-    for (const { started } of ways) await started.stop();
   }
-  const results: Record<string, WayResult> = {};
-  const missing: Record<string, string[]> = {};
-  for (const { started, rounds: own } of ways) {
-    const result = wayResult(own);
-    if (result !== undefined) results[started.way.name] = result;
-    else missing[started.way.name] = own.map(String);
+
+  result(): ScenarioResult {
+    const results: Record<string, WayResult> = {};
+    const missing: Record<string, string[]> = {};
+    for (const { started, rounds: own } of this.#ways) {
+      const result = wayResult(own);
+      if (result !== undefined) results[started.way.name] = result;
+      else missing[started.way.name] = own.map(String);
+    }
+    const { name, group, unit, better, work } = this.#scenario;
+    const isWhole = Object.keys(missing).length === 0;
+    return { name, group, unit, better, ...(work && { work }), ways: results, ...(!isWhole && { missing }) };
   }
-  const { name, group, unit, better, work } = scenario;
-  const isWhole = Object.keys(missing).length === 0;
-  return { name, group, unit, better, ...(work && { work }), ways: results, ...(!isWhole && { missing }) };
 }
 
 async function measured(
@@ -71,7 +81,7 @@ async function measured(
     const sample = await scenario.measure(await started.running, stage);
     // What failed may have left something behind.
     if (scenario.freshEachRound || sample.failures !== undefined) await started.stop();
-    else started.isNew = false;
+    else started.measured.add(scenario);
     return sample;
   } catch (error) {
     await started.stop();

@@ -21,7 +21,7 @@ export interface Scenario extends Heading {
   /** Nothing that an earlier round left behind may be there. */
   readonly freshEachRound?: boolean;
   readonly roundsMax?: number;
-  /** How long a way that has just started is warmed up for its first round. */
+  /** How long a way is warmed up before this is measured on its processes for the first time. */
   readonly firstWarmMs?: number;
   /** Of what is measured, in place of the run's. */
   readonly lengthMs?: number;
@@ -60,7 +60,7 @@ function echo(connections: number, rest: Rest): Scenario {
 function dials(name: string, atOnce: number, rest: Rest): Scenario {
   const heading: Heading = { name, group: "dials", unit: "/s", better: "more", work: "1,000 dials" };
   // Each line runs once for a dial, and not thousands of times a second as with bytes: it is warm later.
-  return underLoad(heading, dialsPerSecond, { dials: atOnce }, { firstWarmMs: 4_000, ...rest });
+  return underLoad(heading, dialsPerSecond, { dials: atOnce }, { firstWarmMs: 3_000, ...rest });
 }
 
 function besideStalled(count: number, ways: readonly Way[]): Scenario {

@@ -1,6 +1,6 @@
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
 
@@ -109,9 +109,14 @@ export class ManagedProcess {
     return this.#statusBytes("VmRSS");
   }
 
-  /** The most that was resident so far; of several processes the sum of what each had at most. */
+  /** The most that was resident since the start or `forgetPeak()`; of several processes the sum of what each had at most. */
   peakResidentBytes(): number {
     return this.#statusBytes("VmHWM");
+  }
+
+  forgetPeak(): void {
+    // proc(5): resets VmHWM to VmRSS.
+    for (const pid of family(this.pid)) writeFileSync(`/proc/${pid}/clear_refs`, "5");
   }
 
   /** User and system time used so far, in milliseconds, by it and by the processes that it has started and that still run. */

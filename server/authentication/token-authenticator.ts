@@ -9,6 +9,7 @@ import { VerdictCache } from "./verdict-cache.ts";
 
 const acceptedMaxMs = 60_000;
 const refusedMs = 5_000;
+const newsEveryMs = 10_000;
 const prefix = "Failed to validate authentication token, err:";
 
 export interface TokenAuthenticatorDeps {
@@ -31,6 +32,8 @@ export class TokenAuthenticator {
   /** Those who ask for one token at one time share one call. */
   readonly #underWay = new Map<string, Promise<Verdict>>();
   #failing = false;
+  /** Until then a failure of that level is no news: where some reviews fail and some do not, lines would come by the hundred. */
+  readonly #quietUntil = { warn: 0, error: 0 };
 
   constructor(deps: TokenAuthenticatorDeps, expected: ExpectedAccount) {
     this.#deps = deps;
@@ -93,17 +96,20 @@ export class TokenAuthenticator {
     this.#deps.log.info("token reviews work again");
   }
 
-  /** That it began to fail is news; each agent that is refused for it is logged anyway. */
+  /** That it began to fail is news, and not each agent that is put off for it. */
   #failed(error: unknown): void {
-    if (this.#failing) return;
-    this.#failing = true;
+    const { clock, log } = this.#deps;
     const status = error instanceof KubernetesError ? error.status : undefined;
     const forbidden = status === 401 || status === 403;
-    this.#deps.log[forbidden ? "error" : "warn"](
+    const level = forbidden ? "error" : "warn";
+    if (this.#failing || clock.now() < this.#quietUntil[level]) return;
+    this.#failing = true;
+    this.#quietUntil[level] = clock.now() + newsEveryMs;
+    log[level](
       { err: error, status },
       forbidden
         ? "token reviews fail: this server's own account may not create tokenreviews (ClusterRole system:auth-delegator)"
-        : "token reviews fail: no new agent can link until kube-apiserver answers",
+        : "token reviews fail: new agents are put off until they work again",
     );
   }
 }

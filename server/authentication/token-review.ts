@@ -23,8 +23,8 @@ export type Verdict =
   | { readonly kind: "refused"; readonly reason: string };
 
 const reviewsPath = "/apis/authentication.k8s.io/v1/tokenreviews";
-/** Leaves time to answer within the 10 s that an agent has from accept to admission. */
-const reviewTimeoutMs = 5_000;
+/** Half of it may go by before the call does. Leaves time to answer within the 10 s that an agent has from accept to admission. */
+const reviewTimeoutMs = 8_000;
 const nodeNameKey = "authentication.kubernetes.io/node-name";
 
 /** Asks kube-apiserver about one token. Rejects with a KubernetesError if it does not say; that is no verdict. */

@@ -23,7 +23,7 @@ const connectPath = "/AgentService/Connect";
 export const admissionTimeoutMs = 10_000;
 /** Most that HTTP/2 can say. */
 const callsMax = 2 ** 31 - 1;
-export const agentHandshakeLimits = { max: 256, perSourceMax: 32 };
+export const agentHandshakeLimits = { max: 512, perSourceMax: 256 };
 /** A link is pinged this often at least, and given up after this long without a byte: a dead agent is noticed within 15 s. */
 const pingIntervalMaxMs = 4_000;
 const silenceMaxMs = 12_000;
@@ -204,7 +204,7 @@ export class AgentListener {
 
   #refuse(call: GrpcServerCall, agentId: string | undefined, error: unknown): void {
     const status = refusalStatus(error);
-    const level = error instanceof ProxyError ? error.traits.level : "warn";
+    const level = error instanceof ProxyError ? error.traits.level : isOutage(error) ? "debug" : "warn";
     const { peer } = call.session;
     this.#deps.log[level]({ agent: agentId, peer, reason: status.message, err: error }, "agent refused");
     call.finish(status);
@@ -212,6 +212,9 @@ export class AgentListener {
     if (refusedIdentity.has(status.code)) call.session.drain();
   }
 }
+
+/** Whoever could not be asked about an agent has told that once, and every agent meets with it. */
+const isOutage = (error: unknown): boolean => error instanceof GrpcError && error.code === GrpcCode.UNAVAILABLE;
 
 const refusedIdentity: ReadonlySet<GrpcCode> = new Set([GrpcCode.UNAUTHENTICATED, GrpcCode.PERMISSION_DENIED]);
 

@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import type { Clock } from "../../shared/clock.ts";
 
 /** How many handshakes may be unfinished at once. */
 export interface HandshakeLimits {
@@ -7,19 +8,36 @@ export interface HandshakeLimits {
   readonly perSourceMax: number;
 }
 
+/** Who has sent something keeps its place for so long: more than a handshake takes where as many as may be are under way. */
+export const handshakeHeldMs = 2_000;
+/** Who has not, so long: what a client has to say comes right behind its connection. */
+export const silentHeldMs = 500;
+
+interface Unfinished {
+  readonly source: string;
+  readonly since: number;
+}
+
 /**
- * Bounds unfinished TLS handshakes, so that clients that connect and say nothing keep nobody else out: when full, the
- * oldest of the same source goes if that source has its share, else the oldest of all.
+ * Bounds unfinished TLS handshakes. When full, the newcomer is turned away, unless another has had its time: the oldest that has said
+ * nothing for `silentHeldMs`, or the oldest of all if that is at it for `handshakeHeldMs`, goes then; of the same source, if that source
+ * has its share. So clients that connect and say nothing keep others out for no longer, and thousands that come at once, as agents do
+ * behind a restart, get their turn one lot after the other: were there room made for each who comes, none would finish.
  */
 export class HandshakeGate {
-  /** With the address that each comes from, in order of arrival. */
-  readonly #unfinished = new Map<Socket, string>();
+  /** In order of arrival. */
+  readonly #unfinished = new Map<Socket, Unfinished>();
   readonly #perSource = new Map<string, number>();
   readonly #limits: HandshakeLimits;
+  readonly #clock: Clock;
   readonly #onRefused: (source: string) => void;
 
-  constructor(limits: HandshakeLimits, options: { readonly onRefused: (source: string) => void }) {
+  constructor(
+    limits: HandshakeLimits,
+    options: { readonly clock: Clock; readonly onRefused: (source: string) => void },
+  ) {
     this.#limits = limits;
+    this.#clock = options.clock;
     this.#onRefused = options.onRefused;
   }
 
@@ -27,19 +45,23 @@ export class HandshakeGate {
     return this.#unfinished.size;
   }
 
-  /** Counts `socket` until `finished` is called for it or it closes. May destroy an older one. */
-  enter(socket: Socket): void {
+  /** Counts `socket` until `finished` is called for it or it closes. Returns false where there is no room: it is destroyed then. */
+  enter(socket: Socket): boolean {
     const source = String(socket.remoteAddress);
-    if (this.#countOf(source) >= this.#limits.perSourceMax) this.#evict((candidate) => candidate === source);
-    else if (this.#unfinished.size >= this.#limits.max) this.#evict(() => true);
-    this.#unfinished.set(socket, source);
+    const now = this.#clock.now();
+    if (!this.#hasRoom(source, now)) {
+      this.#refuse(socket, source);
+      return false;
+    }
+    this.#unfinished.set(socket, { source, since: now });
     this.#perSource.set(source, this.#countOf(source) + 1);
     socket.once("close", () => this.finished(socket));
+    return true;
   }
 
   /** Its handshake is complete, or will not be. */
   finished(socket: Socket): void {
-    const source = this.#unfinished.get(socket);
+    const { source } = this.#unfinished.get(socket) ?? {};
     if (source === undefined) return;
     this.#unfinished.delete(socket);
     const left = this.#countOf(source) - 1;
@@ -47,14 +69,27 @@ export class HandshakeGate {
     else this.#perSource.delete(source);
   }
 
-  #evict(matches: (source: string) => boolean): void {
-    for (const [socket, source] of this.#unfinished) {
-      if (!matches(source)) continue;
+  /** Makes room, if it has to and may. */
+  #hasRoom(source: string, now: number): boolean {
+    const { max, perSourceMax } = this.#limits;
+    if (this.#countOf(source) >= perSourceMax) return this.#evict(now, (one) => one.source === source);
+    return this.#unfinished.size < max || this.#evict(now, () => true);
+  }
+
+  #evict(now: number, matches: (one: Unfinished) => boolean): boolean {
+    for (const [socket, one] of this.#unfinished) {
+      const heldMs = socket.bytesRead === 0 ? silentHeldMs : handshakeHeldMs;
+      if (!matches(one) || now - one.since < heldMs) continue;
       this.finished(socket);
-      this.#onRefused(source);
-      socket.destroy();
-      return;
+      this.#refuse(socket, one.source);
+      return true;
     }
+    return false;
+  }
+
+  #refuse(socket: Socket, source: string): void {
+    this.#onRefused(source);
+    socket.destroy();
   }
 
   #countOf(source: string): number {

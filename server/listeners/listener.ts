@@ -16,6 +16,8 @@ export const handshakeTimeoutMs = 5_000;
 /** Dead peers behind a silent network are noticed by TCP too, for what has no pings. */
 const tcpKeepAliveMs = 15_000;
 const backlog = 4096;
+/** Thousands may be turned away within seconds; the metric counts them all. */
+const refusalNewsMs = 10_000;
 
 export interface Listener {
   /** `host:port`, or the socket's path. */
@@ -57,10 +59,18 @@ export async function listenTls(
   options: TlsListenerOptions,
   onSocket: (socket: TLSSocket, below: ElasticSocket | undefined) => void,
 ): Promise<Listener> {
+  let warnedAt = Number.NEGATIVE_INFINITY;
   const gate = new HandshakeGate(options.handshakes, {
+    clock: deps.clock,
     onRefused: (source) => {
       deps.onRefused("handshakes");
-      deps.log.warn({ source }, "unfinished TLS handshake dropped: too many at once");
+      const now = deps.clock.now();
+      const isNews = now - warnedAt >= refusalNewsMs;
+      deps.log[isNews ? "warn" : "debug"](
+        { source },
+        "dropped before its TLS handshake was complete: too many at once",
+      );
+      if (isNews) warnedAt = now;
     },
   });
   const ciphers = openSslCiphers(options.tls.cipherSuites);
@@ -93,8 +103,8 @@ export async function listenTls(
     keepAliveInitialDelay: tcpKeepAliveMs,
   });
   server.on("connection", (tcp) => {
-    gate.enter(tcp);
     tcp.on("error", (error) => deps.log.debug({ err: error }, "socket failed"));
+    if (!gate.enter(tcp)) return;
     const elastic = options.elastic ? new ElasticSocket(deps, tcp) : undefined;
     const own: ServerOfOne = Object.assign(Object.create(tlsServer) as TlsServer, { below: { tcp, elastic } });
     own.emit("connection", elastic ?? tcp);

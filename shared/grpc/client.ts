@@ -53,15 +53,20 @@ export function connectGrpc(deps: ConnectDeps, options: ConnectOptions): Promise
     };
     const unavailable = (message: string, cause?: unknown) =>
       fail(new GrpcError(GrpcCode.UNAVAILABLE, message, cause === undefined ? {} : { cause }));
-    const onError = (error: Error) => unavailable(`cannot connect: ${error.message}`, error);
-    const onClose = () => unavailable("the connection was closed before HTTP/2 was set up");
+    let secured = !encrypted;
+    const onError = (error: NodeJS.ErrnoException) => {
+      const isEnd = !secured && error.code === "ECONNRESET";
+      unavailable(isEnd ? endedBeforeTls : `cannot connect: ${error.message}`, error);
+    };
+    const onClose = () => unavailable(secured ? "the connection was closed before HTTP/2 was set up" : endedBeforeTls);
     const onAbort = () => fail(cancelled(signal));
     const onSecure = () => {
+      secured = true;
       if ((socket as TLSSocket).alpnProtocol !== "h2") unavailable("the peer did not agree to HTTP/2 (ALPN h2)");
     };
     const cancelTimer = deps.clock.after(
       options.connectTimeoutMs,
-      () => unavailable(`no HTTP/2 connection within ${options.connectTimeoutMs} ms`),
+      () => unavailable(`no HTTP/2 connection within ${Math.round(options.connectTimeoutMs)} ms`),
       { keepAlive: true },
     );
     const release = () => {
@@ -82,6 +87,10 @@ export function connectGrpc(deps: ConnectDeps, options: ConnectOptions): Promise
     });
   });
 }
+
+/** By a FIN or a reset: which of the two comes says nothing. */
+const endedBeforeTls =
+  "cannot connect: the connection was ended before TLS was set up; the server may be starting, stopping, or busy with many others";
 
 function sessionOf(
   deps: ConnectDeps,

@@ -21,7 +21,8 @@ export interface WatchEvent<T> {
 /** The part of kube-apiserver's REST API that the two halves use. JSON both ways. */
 export interface KubernetesApi {
   /**
-   * One request. Resolves to the decoded body. Rejects with KubernetesError, within `timeoutMs` (default 10 s) at the latest;
+   * One request. Resolves to the decoded body. Rejects with KubernetesError, within `timeoutMs` (default 10 s) at the latest, at once if
+   * it would wait half of that for its turn;
    * when `signal` aborts, with its reason.
    */
   request<T>(

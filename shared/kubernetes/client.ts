@@ -27,7 +27,8 @@ const watchSeconds = 300;
 const watchGraceMs = 30_000;
 
 /**
- * kube-apiserver over HTTPS, in JSON. Each call counts against the rate limit, a watch once, when it begins.
+ * kube-apiserver over HTTPS, in JSON. Each call counts against the rate limit, a watch once, when it begins; it waits for its turn half of
+ * its time at most, so that the answer of one that goes has the other half: if calls went with no time left, a rush of them would bring none.
  * A watch that does not say `timeoutSeconds` lasts 300 s; one that is not over 30 s later breaks with a KubernetesError.
  */
 export function createKubernetesClient(access: ClusterAccess, options: KubernetesClientOptions): KubernetesClient {
@@ -52,7 +53,7 @@ class HttpsKubernetesClient implements KubernetesClient {
     const limit = this.#limit(timeoutMs, caller);
     const { signal } = limit;
     try {
-      await this.#bucket.take({ maxWaitMs: timeoutMs, signal });
+      await this.#bucket.take({ maxWaitMs: timeoutMs / 2, signal });
       const call = { method, path, query, body: body === undefined ? undefined : JSON.stringify(body) };
       const response = await this.#transport.send(call, { signal });
       const { statusCode: status = 0 } = response;
@@ -80,7 +81,7 @@ class HttpsKubernetesClient implements KubernetesClient {
     const limit = this.#limit(requestTimeoutMs, caller);
     const { signal } = limit;
     try {
-      await this.#bucket.take({ maxWaitMs: requestTimeoutMs, signal });
+      await this.#bucket.take({ maxWaitMs: requestTimeoutMs / 2, signal });
       const response = await this.#transport.send({ method: "GET", path, query, body: undefined }, { signal });
       const { statusCode: status = 0 } = response;
       if (status !== 200) throw answeredError(status, await readBody(response));

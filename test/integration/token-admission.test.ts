@@ -196,7 +196,7 @@ describe("while kube-apiserver does not say", () => {
     await stream.headers;
     // What the server has logged before it answered may come here after the answer.
     for (const text of [
-      "no new agent can link until kube-apiserver answers",
+      "new agents are put off until they work again",
       "token reviews work again",
       "ClusterRole system:auth-delegator",
     ]) {

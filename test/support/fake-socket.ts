@@ -4,6 +4,7 @@ import type { Socket } from "node:net";
 /** As much of a socket as what only counts sockets looks at. */
 export class FakeSocket extends EventEmitter {
   destroyed = false;
+  bytesRead = 0;
   readonly remoteAddress: string;
   readonly remotePort: number;
 

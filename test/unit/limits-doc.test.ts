@@ -9,6 +9,7 @@ import { headMaxBytes, headTimeoutMs } from "../../server/frontends/http-connect
 import { admissionTimeoutMs, agentHandshakeLimits } from "../../server/links/agent-listener.ts";
 import { queueMaxBytes as sharedQueueMaxBytes } from "../../server/links/konnectivity-link.ts";
 import { spareLanesMax } from "../../server/links/tunnel-link.ts";
+import { handshakeHeldMs, silentHeldMs } from "../../server/listeners/handshake-gate.ts";
 import { handshakeTimeoutMs } from "../../server/listeners/listener.ts";
 import { firstByteTimeoutMs } from "../../server/listeners/sniff.ts";
 import { serverFlags } from "../../server/options-flags.ts";
@@ -47,6 +48,10 @@ it("docs/limits.md has the fixed limits that the code has", () => {
     ["TLS handshakes at once, agents", `${agentHandshakeLimits.max}`],
     ["of those from one address", `${agentHandshakeLimits.perSourceMax}`],
     ["TLS handshakes at once, frontends", `${frontendHandshakeLimits.max}`],
+    [
+      "age of a handshake whose place is wanted",
+      `${seconds(handshakeHeldMs)}, or ${seconds(silentHeldMs)} if nothing was sent`,
+    ],
     ["time for a TLS handshake", seconds(handshakeTimeoutMs)],
     ["from accept to an admitted agent", seconds(admissionTimeoutMs)],
     ["first byte, with `--mode=auto`", seconds(firstByteTimeoutMs)],

@@ -3,11 +3,13 @@ import type { Socket } from "node:net";
 import { connect } from "node:net";
 import { Duplex } from "node:stream";
 import { describe, expect, test } from "vitest";
+import { agentHandshakeLimits } from "../../../server/links/agent-listener.ts";
 import { readAll } from "../../support/frontend-client.ts";
 import type { FrontendKind } from "../../support/processes.ts";
 import { agentSocket } from "../../support/raw-agent.ts";
 import type { Scene } from "../../support/scene.ts";
 import { seededBytes } from "../../support/seeded-bytes.ts";
+import { until } from "../../support/until.ts";
 import { useScene } from "../../support/use-scene.ts";
 import { within } from "../../support/within.ts";
 
@@ -122,18 +124,20 @@ describe("agent port", () => {
     ]);
   });
 
-  test("of 33 from one address that say nothing the oldest goes, and an agent is linked all the same", async () => {
+  test("who says nothing gives way to others of its address that want its place", async () => {
     const before = await refused("handshakes");
     const oldest = silent();
     const sockets = [oldest.socket];
     await once(oldest.socket, "connect");
-    while (sockets.length < 33) {
+    while (sockets.length < agentHandshakeLimits.perSourceMax) {
       const { socket } = silent();
       sockets.push(socket);
       await once(socket, "connect");
     }
-    await within(3_000, "the end of the oldest", oldest.end);
-    await scene.rawAgent();
+    // By themselves they would go after 5 s.
+    const agent = until("an agent to be linked", () => scene.rawAgent(), { withinMs: 4_000 });
+    await within(4_000, "the end of the oldest", oldest.end);
+    await agent;
     expect(await refused("handshakes")).toBeGreaterThan(before);
     for (const socket of sockets) socket.destroy();
   });

@@ -73,7 +73,7 @@ describe("a token is reviewed", () => {
             kind: "TokenReview",
             spec: { token: "token", audiences: ["aud"] },
           },
-          timeoutMs: 5_000,
+          timeoutMs: 8_000,
         },
       },
     ]);

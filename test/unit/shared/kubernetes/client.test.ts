@@ -151,15 +151,25 @@ describe("a request", () => {
     expect(getEventListeners(signal, "abort")).toEqual([]);
   });
 
-  it("waits until the rate allows it, as long as it may take", async () => {
+  it("waits until the rate allows it, for half of its time at most: the rest is for the answer", async () => {
     const slow = connect({}, api.url, { qps: 0.5, burst: 1 });
     await slow.request("GET", "/first");
     const second = slow.request("GET", "/second");
-    expect((await failure(slow.request("GET", "/third", { timeoutMs: 3_999 }))).message).toMatch(/--kubeconfig-qps/);
+    expect((await failure(slow.request("GET", "/late", { timeoutMs: 7_999 }))).message).toMatch(/--kubeconfig-qps/);
+    const third = slow.request("GET", "/third", { timeoutMs: 8_000 });
     expect(api.calls).toHaveLength(1);
     clock.advance(2_000);
     await second;
-    expect(api.calls.map(({ path }) => path)).toEqual(["/first", "/second"]);
+    let answer = () => {};
+    api.script = () => (response) => {
+      answer = () => response.end("{}");
+    };
+    clock.advance(2_000);
+    await api.called(3);
+    clock.advance(3_999);
+    answer();
+    await third;
+    expect(api.calls.map(({ path }) => path)).toEqual(["/first", "/second", "/third"]);
     slow.close();
   });
 

@@ -21,7 +21,7 @@ const remarks: Readonly<Record<Group, string>> = {
   "mixed load":
     "An echo beside bulk waits behind it somewhere. A stalled reader is a client that has stopped reading an endless download, with all between full: the reference then answers nothing more on that agent, so it is measured beside one at most, and a dial or echo that never came back counts with its age.",
   "long path":
-    "A delay between server and agent, made by a process between them. The first 6 s of a link are not measured.",
+    "A delay between server and agent, made by a process between them. The first 5 s of a link are not measured.",
   workers:
     "A server with `--workers=2` beside one without; here the ratio and the share are to that one. Client, endpoints and agent want the same few cores, so what is to be seen is that a second worker costs little CPU for a byte.",
   memory:
@@ -62,7 +62,7 @@ function introduction({ commit, date, rounds, secondsEach, minutes, versions, ma
 Clients and endpoints are processes of a Go program, the client with the reference's own library or plain CONNECT; frontends listen on Unix sockets, server and agent speak mTLS on loopback. Each way to the endpoints is measured for ${secondsEach} s after a warm-up, in ${rounds} rounds (heavy ones and those for orientation in fewer); 1,000 dials at once for 1 s. A round goes through all scenarios, and in each the ways take turns, so that a figure's rounds lie over the whole time. Processes carry all scenarios one after the other, and are started anew once, half-way; idle connections, idle agents and stalled readers get new ones each round. All log at \`-v=0\`: at 4, which is its default, the reference writes lines for every packet that goes up; where that is measured too it is called "as shipped".`;
 }
 
-const reading = `A figure is the median of its rounds, with the smallest and the largest behind it. **ratio** is Hawser against the reference at the same frontend: above 1 Hawser is better. **share** is CPU time of server and agent together, Hawser's to the reference's: below 1 Hawser uses less. On so few cores clients, endpoints, server and agent share them all, so read the ratios, not the absolutes; [performance-profiles.md](performance-profiles.md) says where the time goes. "direct TCP" has nothing between, "TLS relay in Node" is two processes that pass bytes over a TLS connection for each connection, without multiplexing: about what the runtime can do.`;
+const reading = `A figure is the median of its rounds, with the smallest and the largest behind it. **ratio** is Hawser against the reference at the same frontend: above 1 Hawser is better. **share** is CPU time of server and agent together, Hawser's to the reference's: below 1 Hawser uses less. Both are medians of what the rounds came to, in each of which one is measured right behind the other: the machine is now and then half as fast again as at another time, so that they are not the ratios of the medians beside them. On so few cores clients, endpoints, server and agent share them all, so read the ratios, not the absolutes; [performance-profiles.md](performance-profiles.md) says where the time goes. "direct TCP" has nothing between, "TLS relay in Node" is two processes that pass bytes over a TLS connection for each connection, without multiplexing: about what the runtime can do.`;
 
 function section(group: Group, all: readonly ScenarioResult[], plots: readonly Plot[]): string {
   const own = plots.filter((plot) => plot.group === group);

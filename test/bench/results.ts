@@ -50,6 +50,8 @@ export interface WayResult {
   readonly latencies: Readonly<Partial<Record<Operation, Latency<Spread>>>>;
   /** Per unit of work. */
   readonly cpu?: Halves<Spread>;
+  /** Of each round, in order, both halves together; null where it failed. */
+  readonly cpuRounds?: readonly (number | null)[];
   readonly memory?: Halves<MemoryMiB>;
   /** What went wrong: rounds that have no figure, and dials that failed in one that has. */
   readonly failures: readonly string[];
@@ -107,11 +109,13 @@ export function wayResult(rounds: readonly (Sample | string)[]): WayResult | und
     figure: spreadOf(samples.map(({ figure }) => figure)),
     rounds: rounds.map((round) => (typeof round === "string" ? null : round.figure)),
     latencies,
-    ...(cpu && { cpu }),
+    ...(cpu && { cpu, cpuRounds: rounds.map((round) => (typeof round === "string" ? null : cpuSum(round.cpu))) }),
     ...(memory && { memory }),
     failures: rounds.flatMap((round) => (typeof round === "string" ? [round] : (round.failures ?? []))),
   };
 }
+
+const cpuSum = (cpu: Halves<number> | undefined) => (cpu === undefined ? null : cpu.server + cpu.agent);
 
 function halves<T>(of: (half: keyof Halves<unknown>) => T | undefined): Halves<T> | undefined {
   const [server, agent] = [of("server"), of("agent")];
@@ -150,26 +154,35 @@ export const relayComparison: Comparison = {
   theirs: "TLS relay in Node",
 };
 
-/** By the medians; undefined where one of the two was not measured. */
-export function ratioOf({ ways, better }: ScenarioResult, { ours, theirs }: Comparison): number | undefined {
-  const [mine, other] = [ways[ours], ways[theirs]];
-  return mine && other && advantage(mine.figure.median, other.figure.median, better);
+/**
+ * The median of the rounds' ratios; undefined where there is no round of both. Not the ratio of the medians: those may be of different
+ * rounds, and the machine may have been another half as fast in one.
+ */
+export function ratioOf(scenario: ScenarioResult, comparison: Comparison): number | undefined {
+  return medianOf(ratiosByRound(scenario, comparison));
 }
 
 /** Of each round that both were measured in: two measurements of which one followed the other, and so of the same machine. */
 export function ratiosByRound({ ways, better }: ScenarioResult, { ours, theirs }: Comparison): number[] {
-  const others = ways[theirs]?.rounds ?? [];
-  return (ways[ours]?.rounds ?? []).flatMap((mine, round) => {
+  return byRound(ways[ours]?.rounds, ways[theirs]?.rounds, (mine, other) => advantage(mine, other, better));
+}
+
+/** Server and agent together, ours to theirs, as the median of the rounds: below 1 ours uses less. */
+export function cpuRatioOf({ ways }: ScenarioResult, { ours, theirs }: Comparison): number | undefined {
+  return medianOf(byRound(ways[ours]?.cpuRounds, ways[theirs]?.cpuRounds, (mine, other) => mine / other));
+}
+
+type Rounds = readonly (number | null)[] | undefined;
+
+function byRound(mine: Rounds = [], others: Rounds = [], of: (mine: number, other: number) => number): number[] {
+  return mine.flatMap((own, round) => {
     const other = others[round];
-    return mine === null || other === null || other === undefined ? [] : [advantage(mine, other, better)];
+    return own === null || other === null || other === undefined ? [] : [of(own, other)];
   });
 }
 
-/** Server and agent together, ours to theirs: below 1 ours uses less. */
-export function cpuRatioOf({ ways }: ScenarioResult, { ours, theirs }: Comparison): number | undefined {
-  const [mine, other] = [cpuOf(ways[ours]), cpuOf(ways[theirs])];
-  return mine !== undefined && other !== undefined ? mine / other : undefined;
-}
+const medianOf = (values: readonly number[]): number | undefined =>
+  values.length === 0 ? undefined : spreadOf(values).median;
 
 /** Server and agent together. */
 export function cpuOf(way: WayResult | undefined): number | undefined {

@@ -8,7 +8,7 @@ import { digits } from "./statistics.ts";
 import type { RunningWay } from "./ways.ts";
 
 /** Before a scenario is measured on its processes for the first time a way is warmed up for so long: Node compiles what runs often, which takes it some thousand turns. */
-export const firstWarmMs = 2_000;
+export const firstWarmMs = 1_500;
 
 export interface RunOptions {
   readonly endpoints: GoEndpoints;
@@ -22,9 +22,12 @@ export function hasRound(scenario: Scenario, way: Scenario["ways"][number], roun
   return round <= Math.min(rounds, scenario.roundsMax ?? rounds, way.roundsMax ?? rounds);
 }
 
+/** A run of so few rounds is to be quick: its processes stay. */
+const quickRoundsMax = 3;
+
 /** One process is a tenth faster than the next of the same program for as long as it lives: each way gets two of each in a run. */
 export function hasNewProcesses(round: number, rounds: number): boolean {
-  return round === 1 || round === Math.ceil(rounds / 2) + 1;
+  return round === 1 || (rounds > quickRoundsMax && round === Math.ceil(rounds / 2) + 1);
 }
 
 /** One scenario with all its ways, which take turns in each round. A round that fails costs its way a restart, and the run nothing. */

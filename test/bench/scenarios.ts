@@ -60,7 +60,7 @@ function echo(connections: number, rest: Rest): Scenario {
 function dials(name: string, atOnce: number, rest: Rest): Scenario {
   const heading: Heading = { name, group: "dials", unit: "/s", better: "more", work: "1,000 dials" };
   // Each line runs once for a dial, and not thousands of times a second as with bytes: it is warm later.
-  return underLoad(heading, dialsPerSecond, { dials: atOnce }, { firstWarmMs: 3_000, ...rest });
+  return underLoad(heading, dialsPerSecond, { dials: atOnce }, { firstWarmMs: 2_500, ...rest });
 }
 
 function besideStalled(count: number, ways: readonly Way[]): Scenario {
@@ -84,7 +84,7 @@ function overLongPath(direction: "down" | "up", roundTripMs: number): Scenario {
     ways: [relay, ...connectPairs],
     oneWayMs: roundTripMs / 2,
     // Windows follow the round trip, which a link measures for some seconds.
-    firstWarmMs: 6_000,
+    firstWarmMs: 5_000,
   });
 }
 

@@ -42,10 +42,10 @@ describe("the result of a way", () => {
 });
 
 describe("ratios", () => {
-  test("are of the medians, and above 1 where Hawser is better", () => {
+  test("are medians of the rounds' own, and above 1 where Hawser is better", () => {
     const figures = { "reference, gRPC": [10, 20, 90], "Hawser, gRPC": [40, 30, 35] };
-    expect(ratioOf(scenarioResult({ better: "more" }, figures), grpc)).toBe(35 / 20);
-    expect(ratioOf(scenarioResult({ better: "less" }, figures), grpc)).toBe(20 / 35);
+    expect(ratioOf(scenarioResult({ better: "more" }, figures), grpc)).toBe(30 / 20);
+    expect(ratioOf(scenarioResult({ better: "less" }, figures), grpc)).toBe(20 / 30);
   });
 
   test("are missing where one side is", () => {
@@ -55,6 +55,14 @@ describe("ratios", () => {
 
   test("of CPU time are of both halves together", () => {
     const ways = { "reference, gRPC": resultOf([sample(20)]), "Hawser, gRPC": resultOf([sample(10)]) };
+    expect(cpuRatioOf({ ...scenarioResult({}, {}), ways }, grpc)).toBeCloseTo(0.5);
+  });
+
+  test("of CPU time are of one round each, and leave out a round that failed", () => {
+    const ways = {
+      "reference, gRPC": resultOf([sample(10), sample(40), "failed"]),
+      "Hawser, gRPC": resultOf([sample(5), sample(20), sample(90)]),
+    };
     expect(cpuRatioOf({ ...scenarioResult({}, {}), ways }, grpc)).toBeCloseTo(0.5);
   });
 });

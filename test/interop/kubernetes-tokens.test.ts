@@ -209,7 +209,7 @@ describe.each(["hawser", reference] as const)("our server may not review tokens:
     pairing.writeToken(await agentToken(api));
     await pairing.startAgent();
     const text = "the token cannot be reviewed now";
-    await pairing.logged("server", text, { from: 0, times: 4 });
+    await pairing.tried(4);
     const raw = await callAsAgent(pairing, "raw", `Bearer ${await agentToken(api)}`);
     expect(await raw.stream.ended).toMatchObject({ status: unavailable, message: expect.stringContaining(text) });
     await raw.session.close();

@@ -109,6 +109,11 @@ export class TokenPairing {
     await this.#until("no agent linked", async () => (await this.linkCount()) === 0);
   }
 
+  /** Resolves when the agent's first so many attempts are over: it has begun another. */
+  async tried(times: number): Promise<void> {
+    await this.#until(`${times} attempts`, () => this.#relay.acceptedCount > times);
+  }
+
   /** Resolves when the process has logged `text` so many times since the line `from`. */
   async logged(half: "server" | "agent", text: string, options: { from: number; times: number }): Promise<void> {
     await this.#until(`${options.times} lines of the ${half} with ${JSON.stringify(text)}`, () => {

@@ -43,12 +43,15 @@ export interface RawAgentOptions {
   readonly host?: string;
   /** All that it claims, in place of the address. */
   readonly identifiers?: string;
+  /** Where it connects to, in place of the server's own port for agents. */
+  readonly port?: number;
 }
 
 /** Resolves when the server has linked it; it is then dialed for its address. */
 export async function linkRawAgent(tunnel: Front, options: RawAgentOptions = {}): Promise<RawAgent> {
   const { agentId = "raw-agent", host = rawAgentHost, identifiers = `ipv4=${host}` } = options;
-  const session = new RawSession(await agentSocket(tunnel));
+  const { port = tunnel.server.agentPort } = options;
+  const session = new RawSession(await agentSocket(tunnel, { port }));
   const stream = session.open("/AgentService/Connect", {
     agentid: agentId,
     agentidentifiers: identifiers,

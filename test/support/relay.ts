@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+import { Transform } from "node:stream";
 
 const host = "127.0.0.1";
 
@@ -22,7 +23,8 @@ export class Relay {
     this.port = (server.address() as AddressInfo).port;
   }
 
-  static async start(targetPort: number): Promise<Relay> {
+  /** `oneWayMs` is how long each byte is under way, in either direction; that a connection is there or has gone is seen at once. */
+  static async start(targetPort: number, { oneWayMs = 0 }: { readonly oneWayMs?: number } = {}): Promise<Relay> {
     const sockets = new Set<Socket>();
     const farSockets = new Set<Socket>();
     const keep = (socket: Socket, peer: Socket) => {
@@ -32,7 +34,8 @@ export class Relay {
         sockets.delete(socket);
         peer.destroy();
       });
-      socket.pipe(peer);
+      if (oneWayMs === 0) socket.pipe(peer);
+      else socket.pipe(delay(oneWayMs)).pipe(peer);
     };
     const server = createServer((near) => {
       const far = connect({ port: targetPort, host, allowHalfOpen: true });
@@ -70,4 +73,17 @@ export class Relay {
     this.cut();
     await closed;
   }
+}
+
+/** Gives back each chunk after `ms`, however many are under way. */
+function delay(ms: number): Transform {
+  return new Transform({
+    transform(chunk, _encoding, done) {
+      setTimeout(() => this.push(chunk), ms);
+      done();
+    },
+    flush: (done) => {
+      setTimeout(done, ms);
+    },
+  });
 }

@@ -5,6 +5,7 @@ import type { Clock } from "../../shared/clock.ts";
 import type { Target } from "../../shared/dial.ts";
 import { DialController, type DialSignal } from "../../shared/dial-signal.ts";
 import { ProxyError } from "../../shared/errors.ts";
+import { hostPort } from "../../shared/host-port.ts";
 import { DialTimeout, describeDialFailure } from "../../shared/konnectivity/dial-error-text.ts";
 
 /** From order to connected socket, name lookup included. */
@@ -139,7 +140,7 @@ export class EndpointDialer {
         sockets.add(socket);
         socket.once("connect", () => {
           settle(socket);
-          resolve({ socket, reached: isIP(address) === 6 ? `[${address}]:${port}` : `${address}:${port}` });
+          resolve({ socket, reached: hostPort(address, port) });
         });
         // The listener stays: between this and the next owner's a reset must not end the process.
         socket.on("error", (error) => {

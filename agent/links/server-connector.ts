@@ -7,6 +7,7 @@ import { ElasticSocket } from "../../shared/grpc/elastic-socket.ts";
 import type { Metadata } from "../../shared/grpc/metadata.ts";
 import { GrpcCode, GrpcError } from "../../shared/grpc/status.ts";
 import type { CallWatch, GrpcClientCall, GrpcClientSession } from "../../shared/grpc/stream.ts";
+import { hostPort } from "../../shared/host-port.ts";
 import { openConnectTunnel } from "../../shared/http/connect-tunnel.ts";
 import type { HttpProxy } from "../../shared/http/proxy-environment.ts";
 import { agentMetadata, agentUserAgent, parseServerMetadata } from "../../shared/konnectivity/agent-headers.ts";
@@ -171,7 +172,7 @@ export class ServerConnector {
   async #connect(signal: AbortSignal): Promise<GrpcClientSession> {
     const { clock, random } = this.#deps;
     const { host, port, keyPair } = this.#options;
-    const authority = keyPair === undefined ? `${isIP(host) === 6 ? `[${host}]` : host}:${port}` : host;
+    const authority = keyPair === undefined ? hostPort(host, port) : host;
     const startedAt = clock.now();
     const tcp = (await this.#tunnel(signal)) ?? connect({ host, port, lookup: anyAddress(random) });
     if (signal.aborted) {

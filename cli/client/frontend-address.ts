@@ -1,5 +1,6 @@
 import { connect, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
+import { hostPort } from "../../shared/host-port.ts";
 
 /** Where a proxy server takes requests for connections. */
 export type FrontendAddress =
@@ -33,6 +34,5 @@ export function openSocket(frontend: FrontendAddress, alpn: "h2" | "http/1.1"): 
 
 /** How people write it: `host:port`, or the socket's path. */
 export function frontendText(frontend: FrontendAddress): string {
-  if (frontend.kind === "uds") return frontend.path;
-  return frontend.host.includes(":") ? `[${frontend.host}]:${frontend.port}` : `${frontend.host}:${frontend.port}`;
+  return frontend.kind === "uds" ? frontend.path : hostPort(frontend.host, frontend.port);
 }

@@ -4,12 +4,12 @@ import { GrpcCode, GrpcError } from "../../shared/grpc/status.ts";
 import { type KubernetesApi, KubernetesError } from "../../shared/kubernetes/api.ts";
 import { tokenMaxBytes } from "../../shared/kubernetes/token-file.ts";
 import type { Log } from "../../shared/log.ts";
+import { News } from "../../shared/news.ts";
 import { type ExpectedAccount, reviewToken, type TokenAccount, type Verdict } from "./token-review.ts";
 import { VerdictCache } from "./verdict-cache.ts";
 
 const acceptedMaxMs = 60_000;
 const refusedMs = 5_000;
-const newsEveryMs = 10_000;
 const prefix = "Failed to validate authentication token, err:";
 
 export interface TokenAuthenticatorDeps {
@@ -32,13 +32,14 @@ export class TokenAuthenticator {
   /** Those who ask for one token at one time share one call. */
   readonly #underWay = new Map<string, Promise<Verdict>>();
   #failing = false;
-  /** Until then a failure of that level is no news: where some reviews fail and some do not, lines would come by the hundred. */
-  readonly #quietUntil = { warn: 0, error: 0 };
+  /** Where some reviews fail and some do not, they begin to fail by the hundred. */
+  readonly #news: { readonly warn: News; readonly error: News };
 
   constructor(deps: TokenAuthenticatorDeps, expected: ExpectedAccount) {
     this.#deps = deps;
     this.#expected = expected;
     this.#cache = new VerdictCache(deps);
+    this.#news = { warn: new News(deps), error: new News(deps) };
   }
 
   /**
@@ -98,14 +99,12 @@ export class TokenAuthenticator {
 
   /** That it began to fail is news, and not each agent that is put off for it. */
   #failed(error: unknown): void {
-    const { clock, log } = this.#deps;
     const status = error instanceof KubernetesError ? error.status : undefined;
     const forbidden = status === 401 || status === 403;
     const level = forbidden ? "error" : "warn";
-    if (this.#failing || clock.now() < this.#quietUntil[level]) return;
+    if (this.#failing || !this.#news[level].isNews()) return;
     this.#failing = true;
-    this.#quietUntil[level] = clock.now() + newsEveryMs;
-    log[level](
+    this.#deps.log[level](
       { err: error, status },
       forbidden
         ? "token reviews fail: this server's own account may not create tokenreviews (ClusterRole system:auth-delegator)"

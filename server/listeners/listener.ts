@@ -1,11 +1,13 @@
-import { existsSync, lstatSync, unlinkSync } from "node:fs";
+import { lstatSync, unlinkSync } from "node:fs";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
-import { dirname } from "node:path";
 import { createServer as createTlsServer, type TLSSocket, type Server as TlsServer } from "node:tls";
 import type { Clock } from "../../shared/clock.ts";
 import { UsageError } from "../../shared/errors.ts";
 import { ElasticSocket } from "../../shared/grpc/elastic-socket.ts";
+import { hostPort } from "../../shared/host-port.ts";
+import { type ListenPlace, listenError } from "../../shared/listen-error.ts";
 import type { Log } from "../../shared/log.ts";
+import { News } from "../../shared/news.ts";
 import { peerOf } from "../../shared/peer-address.ts";
 import type { CaBundle, KeyPair } from "../../shared/tls/credentials.ts";
 import { openSslCiphers } from "../../shared/tls/policy.ts";
@@ -16,8 +18,6 @@ export const handshakeTimeoutMs = 5_000;
 /** Dead peers behind a silent network are noticed by TCP too, for what has no pings. */
 const tcpKeepAliveMs = 15_000;
 const backlog = 4096;
-/** Thousands may be turned away within seconds; the metric counts them all. */
-const refusalNewsMs = 10_000;
 
 export interface Listener {
   /** `host:port`, or the socket's path. */
@@ -59,18 +59,13 @@ export async function listenTls(
   options: TlsListenerOptions,
   onSocket: (socket: TLSSocket, below: ElasticSocket | undefined) => void,
 ): Promise<Listener> {
-  let warnedAt = Number.NEGATIVE_INFINITY;
+  const refusals = new News(deps);
   const gate = new HandshakeGate(options.handshakes, {
     clock: deps.clock,
     onRefused: (source) => {
       deps.onRefused("handshakes");
-      const now = deps.clock.now();
-      const isNews = now - warnedAt >= refusalNewsMs;
-      deps.log[isNews ? "warn" : "debug"](
-        { source },
-        "dropped before its TLS handshake was complete: too many at once",
-      );
-      if (isNews) warnedAt = now;
+      const level = refusals.isNews() ? "warn" : "debug";
+      deps.log[level]({ source }, "dropped before its TLS handshake was complete: too many at once");
     },
   });
   const ciphers = openSslCiphers(options.tls.cipherSuites);
@@ -149,17 +144,10 @@ export function removeSocketFile(path: string): void {
   unlinkSync(path);
 }
 
-function listening(
-  server: Server,
-  flag: string,
-  where: { host?: string; port?: number; path?: string },
-): Promise<void> {
-  const name = where.path ?? `${where.host || "*"}:${where.port}`;
-  const target = where.path === undefined && where.host === "" ? { port: where.port } : where;
+function listening(server: Server, flag: string, place: ListenPlace): Promise<void> {
+  const target = "host" in place && place.host === "" ? { port: place.port } : place;
   return new Promise((resolve, reject) => {
-    server.once("error", (error: NodeJS.ErrnoException) => {
-      reject(new UsageError(`${flag}: cannot listen on ${name}: ${reasonOf(error, where.path)}`, { cause: error }));
-    });
+    server.once("error", (error) => reject(listenError(flag, place, error)));
     server.listen({ ...target, backlog }, () => {
       server.removeAllListeners("error");
       server.on("error", () => {}); // accept() failing for want of descriptors: the next accept tries again
@@ -168,25 +156,9 @@ function listening(
   });
 }
 
-function reasonOf(error: NodeJS.ErrnoException, path: string | undefined): string {
-  // libuv turns the ENOENT of a bind to a path into EACCES, as Windows would have it.
-  if (error.code === "EACCES" && path !== undefined && !existsSync(dirname(path)))
-    return "the directory does not exist";
-  switch (error.code) {
-    case "EADDRINUSE":
-      return "the address is in use; stop what listens there or choose another port or path";
-    case "EACCES":
-      return "permission denied";
-    case "EADDRNOTAVAIL":
-      return "this machine does not have that address";
-    default:
-      return error.message;
-  }
-}
-
 function addressOf(server: Server): string {
-  const { address, family, port } = server.address() as AddressInfo;
-  return family === "IPv6" ? `[${address}]:${port}` : `${address}:${port}`;
+  const { address, port } = server.address() as AddressInfo;
+  return hostPort(address, port);
 }
 
 function closed(server: Server): Promise<void> {

@@ -1,6 +1,7 @@
 import { type IncomingMessage, request } from "node:http";
-import { isIPv6, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import type { Clock } from "../clock.ts";
+import { hostPort } from "../host-port.ts";
 import { cleanErrorText } from "../konnectivity/dial-error-text.ts";
 import type { ProxyTarget } from "./no-proxy.ts";
 import type { HttpProxy } from "./proxy-environment.ts";
@@ -25,7 +26,7 @@ const headMaxBytes = 16 * 1024;
 export function openConnectTunnel(deps: { readonly clock: Clock }, options: ConnectTunnelOptions): Promise<Socket> {
   const { proxy, target, userAgent, timeoutMs, signal } = options;
   if (signal?.aborted === true) return Promise.reject(signal.reason);
-  const authority = `${isIPv6(target.host) ? `[${target.host}]` : target.host}:${target.port}`;
+  const authority = hostPort(target.host, target.port);
   const outgoing = request({
     method: "CONNECT",
     host: proxy.host,

@@ -1,3 +1,4 @@
+import { hostPort } from "../host-port.ts";
 import { expose, expositionContentType, type Registry } from "../metrics/registry.ts";
 import type { HttpAnswer, HttpHandler, HttpRoutes } from "./listener.ts";
 
@@ -38,9 +39,8 @@ export function agentAdminRoutes({ healthPort }: { readonly healthPort: number }
     [
       "/metrics",
       ({ host }) => {
-        const name = hostWithoutPort(host);
-        const authority = name.includes(":") ? `[${name}]` : name;
-        return { status: 301, body: "", headers: { Location: `//${authority}:${healthPort}/metrics` } };
+        const authority = hostPort(hostWithoutPort(host), healthPort);
+        return { status: 301, body: "", headers: { Location: `//${authority}/metrics` } };
       },
     ],
   ]);

@@ -2,7 +2,8 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import { ClientGate } from "../client-gate.ts";
-import { ProxyError, UsageError } from "../errors.ts";
+import { ProxyError } from "../errors.ts";
+import { listenError } from "../listen-error.ts";
 import type { Log } from "../log.ts";
 
 /** What a handler may look at. */
@@ -89,23 +90,7 @@ async function listen(
     server.listen({ port, ...(host !== "" && { host }) });
     await once(server, "listening");
   } catch (error) {
-    const where = `${host.includes(":") ? `[${host}]` : host}:${port}`;
-    throw new UsageError(`${label}: cannot listen on ${where}: ${bindFailure(error as NodeJS.ErrnoException)}`, {
-      cause: error,
-    });
-  }
-}
-
-function bindFailure(error: NodeJS.ErrnoException): string {
-  switch (error.code) {
-    case "EADDRINUSE":
-      return "address already in use; stop what listens there or choose another port";
-    case "EACCES":
-      return "permission denied; choose a port from 1024 on";
-    case "EADDRNOTAVAIL":
-      return "this machine has no such address";
-    default:
-      return error.message;
+    throw listenError(label, { host, port }, error as NodeJS.ErrnoException);
   }
 }
 

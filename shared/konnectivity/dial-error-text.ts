@@ -1,5 +1,6 @@
 import type { Target } from "../dial.ts";
 import { type ErrorCode, ProxyError } from "../errors.ts";
+import { hostPort } from "../host-port.ts";
 
 /** The cause to give `describeDialFailure` when our own limit on a dial has passed. */
 export class DialTimeout extends Error {
@@ -107,7 +108,7 @@ function symptomCode({ code = "", syscall }: SystemError): string {
 /** The address that a system error of `connect` names. */
 function peerOf({ address, port }: SystemError): string | undefined {
   if (address === undefined || port === undefined) return undefined;
-  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+  return hostPort(address, port);
 }
 
 const hostOf = (address: string): string => address.slice(0, address.lastIndexOf(":")).replace(/^\[(.*)\]$/, "$1");

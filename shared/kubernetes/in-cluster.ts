@@ -1,7 +1,7 @@
-import { isIP } from "node:net";
 import { join } from "node:path";
 import type { Clock } from "../clock.ts";
 import { UsageError } from "../errors.ts";
+import { hostPort } from "../host-port.ts";
 import type { Log } from "../log.ts";
 import { loadCaBundle } from "../tls/credentials.ts";
 import type { ClusterAccess } from "./cluster-access.ts";
@@ -30,7 +30,7 @@ export function inClusterAccess(
         "name a kubeconfig with --kubeconfig",
     );
   }
-  const text = `https://${isIP(host) === 6 ? `[${host}]` : host}:${port}`;
+  const text = `https://${hostPort(host, port)}`;
   if (!URL.canParse(text)) {
     throw new UsageError(`KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT make no address: ${text}`);
   }

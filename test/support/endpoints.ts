@@ -5,6 +5,7 @@ import { createServer as createHttpsServer, type Server as HttpsServer } from "n
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { hostPort } from "../../shared/host-port.ts";
 import { freePort } from "./ports.ts";
 import { seededBytes } from "./seeded-bytes.ts";
 
@@ -37,7 +38,7 @@ export class Endpoint {
 
   /** "host:port" as a dial takes it, IPv6 in brackets. */
   get address(): string {
-    return this.host.includes(":") ? `[${this.host}]:${this.port}` : `${this.host}:${this.port}`;
+    return hostPort(this.host, this.port);
   }
 
   get openCount(): number {

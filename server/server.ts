@@ -1,6 +1,6 @@
 import type { Clock, Random } from "../shared/clock.ts";
 import { ProxyError } from "../shared/errors.ts";
-import type { KubernetesApi } from "../shared/kubernetes/api.ts";
+import type { KubernetesClient } from "../shared/kubernetes/client.ts";
 import type { Log } from "../shared/log.ts";
 import { ByteBudget } from "../shared/stream/byte-budget.ts";
 import { TokenAuthenticator } from "./authentication/token-authenticator.ts";
@@ -24,7 +24,7 @@ export interface ServerDeps {
   readonly log: Log;
   readonly metrics: ServerMetrics;
   /** There whenever `options.kubernetes` is. */
-  readonly kubernetes: KubernetesApi | undefined;
+  readonly kubernetes: KubernetesClient | undefined;
 }
 
 /** The proxy server without its health and admin pages: frontends on one side, agents on the other, the dialer between. */
@@ -146,7 +146,9 @@ function authenticatorOf(deps: ServerDeps, { agentTokens }: ServerOptions): Toke
 
 function leaseController(deps: ServerDeps, { leases }: ServerOptions): LeaseController | undefined {
   if (leases === undefined) return undefined;
-  const { kubernetes: api, metrics } = deps;
-  if (api === undefined) throw new Error("a lease is to be published, but there is no Kubernetes API");
+  const { kubernetes, metrics } = deps;
+  if (kubernetes === undefined) throw new Error("a lease is to be published, but there is no Kubernetes API");
+  // Where thousands of agents come back at once, their tokens' reviews would keep the lease from being renewed.
+  const api = kubernetes.separate();
   return new LeaseController({ ...deps, api, wallClock: Date.now, metrics: metrics.leases }, leases);
 }

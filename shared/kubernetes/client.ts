@@ -8,6 +8,8 @@ import { HttpsTransport } from "./https-transport.ts";
 import { TokenBucket } from "./token-bucket.ts";
 
 export interface KubernetesClient extends KubernetesApi {
+  /** One for the same cluster, whose calls wait behind none of this one's: it has a rate limit and connections of its own. Closed with this one. */
+  separate(): KubernetesApi;
   /** Closes the kept connections and ends what runs on them. */
   close(): void;
 }
@@ -36,12 +38,18 @@ export function createKubernetesClient(access: ClusterAccess, options: Kubernete
 }
 
 class HttpsKubernetesClient implements KubernetesClient {
+  readonly #access: ClusterAccess;
+  readonly #options: KubernetesClientOptions;
+  readonly #separate: KubernetesClient[] = [];
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #bucket: TokenBucket;
   readonly #transport: HttpsTransport;
 
-  constructor(access: ClusterAccess, { qps, burst, clock, log }: KubernetesClientOptions) {
+  constructor(access: ClusterAccess, options: KubernetesClientOptions) {
+    const { qps, burst, clock, log } = options;
+    this.#access = access;
+    this.#options = options;
     this.#clock = clock;
     this.#log = log;
     this.#bucket = new TokenBucket({ clock }, { perSecond: qps, burst });
@@ -94,8 +102,15 @@ class HttpsKubernetesClient implements KubernetesClient {
     }
   }
 
+  separate(): KubernetesApi {
+    const client = new HttpsKubernetesClient(this.#access, this.#options);
+    this.#separate.push(client);
+    return client;
+  }
+
   close(): void {
     this.#transport.close();
+    for (const client of this.#separate) client.close();
   }
 
   /** Throws the caller's reason if its signal has aborted already. */

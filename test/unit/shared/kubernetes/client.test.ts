@@ -173,6 +173,18 @@ describe("a request", () => {
     slow.close();
   });
 
+  it("of a separate client waits for none of this one's, and ends with this one", async () => {
+    const busy = connect({}, api.url, { qps: 0.5, burst: 1 });
+    const separate = busy.separate();
+    await busy.request("GET", "/first");
+    expect((await failure(busy.request("GET", "/late", { timeoutMs: 1_000 }))).message).toMatch(/--kubeconfig-qps/);
+    api.script = () => "hang";
+    const lease = failure(separate.request("PUT", "/lease", { timeoutMs: 1_000 }));
+    await api.called(2);
+    busy.close();
+    expect(await lease).toMatchObject({ status: 0, message: expect.stringContaining("cannot be reached") });
+  });
+
   it("says so when nobody listens", async () => {
     await api.close();
     const error = await failure(client.request("GET", "/x"));

@@ -6,6 +6,8 @@ import type { WorkerExit, WorkerProcess } from "./worker-process.ts";
 
 /** One that served so long did not die of its start. */
 const steadyAfterMs = 10_000;
+/** One that has not begun to serve then hangs. */
+const startMaxMs = 60_000;
 /** Between a death and the next process, twice as long after each that came soon. */
 const backoffMinMs = 250;
 /** So many soon deaths in a row are no accident. */
@@ -74,7 +76,11 @@ export class WorkerSlot {
       log.info({ pid: forked.pid }, "worker serves");
     };
     const fail = (error: Error) => log.debug({ err: error }, "worker did not start");
-    forked.started.then(serve, fail);
+    const cancel = clock.after(startMaxMs, () => {
+      log.error({ pid: forked.pid }, "worker has not started within 60 s and is killed");
+      forked.kill();
+    });
+    forked.started.then(serve, fail).finally(cancel);
     return forked;
   }
 

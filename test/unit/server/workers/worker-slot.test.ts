@@ -137,6 +137,20 @@ it("one that takes long to start and dies before it serves has not lived", async
   expect(hopeless).toHaveLength(1);
 });
 
+it("one that does not begin to serve within 60 s is killed, and another follows", async () => {
+  await start();
+  await after(60_000);
+  expect(slot.serving).toBe(forked[0]);
+  await newest().die();
+  await after(250);
+  await after(59_999);
+  expect([forked.length, deaths]).toEqual([2, 1]);
+  await after(1);
+  await after(500);
+  expect([forked.length, deaths]).toEqual([3, 2]);
+  expect(lines.of("error")).toContain("worker has not started within 60 s and is killed");
+});
+
 it("one that has served for ten seconds begins a new row of deaths", async () => {
   await start();
   for (let death = 0; death < 12; death++) {

@@ -26,6 +26,9 @@ export interface TunnelLinkDeps {
   readonly onLanesRefused: (reason: string) => void;
 }
 
+/** What stands between and takes some streams only lets the others wait without a sign. */
+const laneAnswerMs = 10_000;
+
 /**
  * Hawser's own link: a lane for each connection. This end opens the lanes, a few ahead of need, and closes those that were not
  * needed for a while. Source: proto/TUNNEL.md.
@@ -41,6 +44,7 @@ export class TunnelLink implements ServerLink {
   #token: Buffer | undefined;
   #laneTaken = false;
   #brokenLane = false;
+  #laneUnanswered = false;
   #state: LinkState = "ready";
   #resolveEnded: (reason: ProxyError) => void = () => {};
   readonly #goawayListeners: (() => void)[] = [];
@@ -125,6 +129,7 @@ export class TunnelLink implements ServerLink {
     const token = this.#token;
     if (token === undefined || this.#state === "closed") return this.#spares.failed();
     let lane: TunnelLane | undefined;
+    let stopWaiting = () => {};
     try {
       const call = session.open(carryPath, { metadata: carryMetadata(token) });
       lane = new TunnelLane(
@@ -140,6 +145,7 @@ export class TunnelLink implements ServerLink {
         },
       );
       this.#lanes.add(lane);
+      stopWaiting = clock.after(laneAnswerMs, () => this.#warnOfUnanswered());
       await call.headers;
       this.#laneTaken = true;
       lane.start();
@@ -148,7 +154,21 @@ export class TunnelLink implements ServerLink {
       if (lane !== undefined) this.#lanes.delete(lane);
       this.#spares.failed();
       this.#laneRefused(error);
+    } finally {
+      stopWaiting();
     }
+  }
+
+  /** That lane goes on to wait: HTTP/2 keeps what it could not send, also if that is cancelled, so others would gather behind it. */
+  #warnOfUnanswered(): void {
+    const { log, session } = this.#deps;
+    // A server that says nothing at all is not one that lacks streams.
+    if (this.#laneUnanswered || session.silentMs() >= laneAnswerMs) return;
+    this.#laneUnanswered = true;
+    log.warn(
+      { lanes: this.lanes.inUse + this.lanes.spare },
+      "a lane has had no answer for 10 s: does a proxy on the way limit the streams of a connection?",
+    );
   }
 
   /** One line tells of a server that does not speak as it should; it may break as many lanes as there are. */

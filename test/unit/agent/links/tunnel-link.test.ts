@@ -215,6 +215,21 @@ describe("lanes that the server does not take", () => {
   });
 });
 
+it("lanes that get no answer for 10 s are told of once, and may still be answered", async () => {
+  const { call, clock, lanes, lines, link, openLanes, welcomed } = await linked();
+  await welcomed();
+  call.put({ type: "lanesWanted", count: 2 });
+  clock.advance(9_999);
+  expect(lines.of("warn")).toEqual([]);
+  clock.advance(1);
+  expect(lines.of("warn")).toEqual([expect.stringMatching(/limit the streams/)]);
+  await openLanes();
+  expect([lanes.length, link.lanes.spare]).toEqual([6, 6]);
+  call.put({ type: "lanesWanted", count: 20 });
+  clock.advance(10_000);
+  expect(lines.of("warn")).toHaveLength(1);
+});
+
 it("a lane that is not needed is half-closed, and a dial that crosses that is not begun", async () => {
   const { call, clock, dials, lanes, openLanes, welcomed } = await linked();
   await welcomed();

@@ -1,12 +1,6 @@
 import type { Clock, Random } from "../../shared/clock.ts";
 import { type KubernetesApi, KubernetesError, type WatchEvent } from "../../shared/kubernetes/api.ts";
-import {
-  type Lease,
-  type LeaseList,
-  leaseExpiresAt,
-  leasesPath,
-  type WallClock,
-} from "../../shared/kubernetes/lease.ts";
+import { isLeaseValid, type Lease, type LeaseList, leasesPath, type WallClock } from "../../shared/kubernetes/lease.ts";
 import { type CallMeter, isAnswer, measured } from "../../shared/kubernetes/lease-calls.ts";
 import { OutageLog } from "../../shared/kubernetes/lease-outage.ts";
 import type { Log } from "../../shared/log.ts";
@@ -55,9 +49,12 @@ export class LeaseServerCounter implements LeaseCount {
   readonly #retries: Backoff;
   readonly #stopping = new AbortController();
   readonly #growthListeners: (() => void)[] = [];
-  /** By namespace and name, when each lease runs out. */
-  #expiries = new Map<string, number>();
+  /** By namespace and name. */
+  #leases = new Map<string, Lease>();
   #count = 1;
+  #servers: ReadonlySet<string> = new Set();
+  /** Of valid ones, at the last news. */
+  #hasNone = false;
   /** Whether the next list may come from the API's cache, which is kinder to etcd and may be a little old. */
   #cacheWillDo = true;
   #loop: Promise<void> | undefined;
@@ -75,6 +72,10 @@ export class LeaseServerCounter implements LeaseCount {
   /** 1 until leases have been listed, and never less. */
   get count(): number {
     return this.#count;
+  }
+
+  get servers(): ReadonlySet<string> {
+    return this.#servers;
   }
 
   onGrown(listener: () => void): void {
@@ -116,7 +117,7 @@ export class LeaseServerCounter implements LeaseCount {
       api.request<LeaseList>("GET", leasesPath(this.#options.namespace), { query, signal: this.#stopping.signal }),
     );
     this.#cacheWillDo = true;
-    this.#expiries = new Map((items ?? []).map((lease) => [keyOf(lease), leaseExpiresAt(lease)]));
+    this.#leases = new Map((items ?? []).map((lease) => [keyOf(lease), lease]));
     this.#news();
     return metadata.resourceVersion;
   }
@@ -157,19 +158,30 @@ export class LeaseServerCounter implements LeaseCount {
   }
 
   #apply({ type, object }: WatchEvent<Lease>): void {
-    if (type === "DELETED") this.#expiries.delete(keyOf(object));
-    else if (type !== "BOOKMARK") this.#expiries.set(keyOf(object), leaseExpiresAt(object));
+    if (type === "DELETED") this.#leases.delete(keyOf(object));
+    else if (type !== "BOOKMARK") this.#leases.set(keyOf(object), object);
     this.#news();
   }
 
   #news(): void {
     const now = this.#deps.wallClock();
     const before = this.#count;
-    let valid = 0;
-    for (const expiresAt of this.#expiries.values()) if (expiresAt > now) valid += 1;
-    this.#count = Math.max(valid, 1);
+    const valid = [...this.#leases.values()].filter((lease) => isLeaseValid(lease, now));
+    this.#count = Math.max(valid.length, 1);
+    this.#servers = new Set(valid.flatMap(({ spec }) => spec?.holderIdentity ?? []));
     if (this.#count !== before) this.#deps.log.info({ servers: this.#count }, "servers with a valid lease");
+    if (valid.length === 0) this.#warnOfNone();
+    this.#hasNone = valid.length === 0;
     if (this.#count > before) for (const listener of this.#growthListeners) listener();
+  }
+
+  /** Else a selector that fits no lease would look as one server does. */
+  #warnOfNone(): void {
+    if (this.#hasNone) return;
+    this.#deps.log.warn(
+      { ...this.#options },
+      "no server has a valid lease, so one server is looked for: do they run with --enable-lease-controller, and are --lease-namespace and --lease-label-selector those of their leases?",
+    );
   }
 
   get #query(): Readonly<Record<string, string>> {

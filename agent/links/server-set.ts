@@ -20,6 +20,9 @@ export interface ServerSetDeps {
   readonly probes: Backoff;
 }
 
+/** So often for each server that there is to be, one meets only servers that one has if one of them does not answer. */
+const metAgainShare = 10;
+
 /**
  * The servers that this agent is linked to. One address leads to all of them, and who answers is chance: so it connects
  * again and again until it has met as many different servers as there are. Source: the reference's sync loop.
@@ -35,6 +38,10 @@ export class ServerSet {
   /** Cuts the loop's present wait short. */
   #wake = new AbortController();
   #nextProbeAt = 0;
+  /** Of the last failed attempt since a link came or went. */
+  #lastReason: string | undefined;
+  /** In a row, while there are to be more. */
+  #metAgain = 0;
   #loop: Promise<void> | undefined;
 
   constructor(deps: ServerSetDeps, options: { readonly syncForever: boolean }) {
@@ -70,22 +77,20 @@ export class ServerSet {
 
   async #sync(): Promise<void> {
     const { backoff, clock, counter, log, metrics } = this.#deps;
-    let lastReason: string | undefined;
     while (!this.#stopping.signal.aborted) {
       this.#wake = new AbortController();
       metrics.knownServerCount.set(counter.count);
       let waitMs: number;
       try {
         if (this.#wantsLink()) await this.#connectOnce();
-        lastReason = undefined;
         waitMs = backoff.reset();
       } catch (error) {
         if (this.#stopping.signal.aborted) return;
         waitMs = backoff.next();
         const reason = (error as Error).message;
-        // That it fails is news, and that it fails for another reason; that it goes on is not.
-        const level = reason === lastReason ? "debug" : "warn";
-        lastReason = reason;
+        // That it fails is news, and that it fails for another reason; that it goes on, or that one of several servers fails, is not.
+        const level = reason === this.#lastReason ? "debug" : "warn";
+        this.#lastReason = reason;
         log[level]({ reason, retryInMs: Math.round(waitMs), err: error }, "cannot link to a server");
       }
       await pause(clock, waitMs, { signal: this.#wake.signal, keepAlive: true });
@@ -95,7 +100,7 @@ export class ServerSet {
   #wantsLink(): boolean {
     const { clock, counter } = this.#deps;
     if (this.#draining) return false;
-    return this.#links.size < counter.count || (this.#syncForever && clock.now() >= this.#nextProbeAt);
+    return counter.hasMoreThan(this.#links) || (this.#syncForever && clock.now() >= this.#nextProbeAt);
   }
 
   /** A server that is linked already is no failure: its new connection is closed, and the next try may meet another. */
@@ -105,23 +110,38 @@ export class ServerSet {
     const linkedServers = [...this.#links.keys()];
     const opened = await connector.open({ signal: this.#stopping.signal, linkedServers });
     const { link } = opened;
-    counter.heard(link.server.count);
+    counter.heard(link.server);
     if (this.#stopping.signal.aborted) return link.close(this.#stopping.signal.reason);
     // One that was named to it turns this link away, also if the older one has ended meanwhile.
-    if (linkedServers.includes(link.server.id) || this.#links.has(link.server.id)) {
+    const isLinked = this.#links.has(link.server.id);
+    if (isLinked || linkedServers.includes(link.server.id)) {
+      if (!isLinked) counter.left(link.server);
       link.close(new ProxyError("cancelled", "this agent is linked to this server already"));
       log.debug({ server: link.server.id }, "met a server that is linked already");
+      this.#countMetAgain();
       return;
     }
     // Who looks further may meet one more.
     this.#nextProbeAt = clock.now() + probes.reset();
     this.#links.set(link.server.id, link);
-    this.#counted();
+    this.#changed();
     opened.onGoaway(() => this.#goesAway(link));
     void link.ended.then((reason) => this.#ended(link, reason));
     log.info({ server: link.server.id, servers: link.server.count }, "linked to server");
     opened.start();
     if (this.#draining) link.drain();
+  }
+
+  /** Who asks an address that leads to some of the servers only would else ask for ever, and nobody would know. */
+  #countMetAgain(): void {
+    const { counter, log } = this.#deps;
+    if (!counter.hasMoreThan(this.#links)) return;
+    this.#metAgain += 1;
+    if (this.#metAgain !== metAgainShare * counter.count) return;
+    log.warn(
+      { linked: [...this.#links.keys()], servers: counter.count, attempts: this.#metAgain },
+      "meets only servers that it is linked to, though there are to be more: either one does not answer, the address does not lead to all of them, or their number is wrong",
+    );
   }
 
   /**
@@ -132,9 +152,9 @@ export class ServerSet {
     if (this.#links.get(link.server.id) !== link) return;
     const again = [...this.#goingAway].some(({ server }) => server.id === link.server.id);
     this.#deps.log.info({ server: link.server.id }, "server goes away; its connections go on");
-    this.#links.delete(link.server.id);
+    this.#remove(link);
     this.#goingAway.add(link);
-    this.#counted();
+    this.#changed();
     if (!again) this.#wake.abort();
     else if (!link.busy) link.close(new ProxyError("cancelled", "this server goes away, and has an older link"));
   }
@@ -142,12 +162,20 @@ export class ServerSet {
   /** Compared by object: a late end of an old link must not remove the newer one to the same server. */
   #ended(link: ServerLink, reason: ProxyError): void {
     this.#goingAway.delete(link);
-    if (this.#links.get(link.server.id) === link) this.#links.delete(link.server.id);
-    this.#counted();
+    if (this.#links.get(link.server.id) === link) this.#remove(link);
+    this.#changed();
     this.#deps.log.info({ server: link.server.id, reason: reason.message }, "link to server ended");
   }
 
-  #counted(): void {
+  #remove({ server }: ServerLink): void {
+    this.#links.delete(server.id);
+    this.#deps.counter.left(server);
+  }
+
+  /** A link has come or gone. */
+  #changed(): void {
+    this.#lastReason = undefined;
+    this.#metAgain = 0;
     this.#deps.metrics.openServerConnections.set(this.#links.size);
   }
 

@@ -42,7 +42,7 @@ export function leasePath(namespace: string, name: string): string {
  * When the lease runs out, in milliseconds since 1970: its duration after the holder renewed, or else acquired, it.
  * NaN, with which every comparison is false, if it has no duration, no time, or a time that is none. Source: the reference.
  */
-export function leaseExpiresAt({ spec }: Lease): number {
+function leaseExpiresAt({ spec }: Lease): number {
   return parseTime(spec?.renewTime ?? spec?.acquireTime) + Number(spec?.leaseDurationSeconds) * 1000;
 }
 

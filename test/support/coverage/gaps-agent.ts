@@ -142,6 +142,39 @@ export const agentGaps: readonly GapSection[] = [
         ours: { [serverSet]: ["is told by one that it has already as well"] },
       },
       {
+        theirs:
+          "The server that answered last is believed: where each is replaced by one that knows of more, an agent may stop short of some for good.",
+        here: "The largest number that a linked server said last.",
+        ours: {
+          [serverSet]: [
+            "R-4.4: is not the word of an old server among new ones that know of more, while three take the place of one",
+          ],
+        },
+      },
+      {
+        theirs: "An agent whose address leads to too few servers asks once a second, and says nothing of it.",
+        here: "It asks as often, and says so.",
+        ours: {
+          [serverSet]: [
+            "is told once, after ten attempts for each server, and again only after a link has come or gone",
+          ],
+        },
+      },
+      {
+        theirs: "Leases are only counted: while a linked server's lease has run out, one that comes is not looked for.",
+        here: "A server whose lease is valid is looked for whatever the count.",
+        ours: {
+          [serverSet]: [
+            "is one more where a lease names a server that is not linked, though there are links enough: of another the lease has run out",
+          ],
+        },
+      },
+      {
+        theirs: "Where no lease is found, one server is looked for without a word.",
+        here: "With a warning that names the flags.",
+        ours: { "unit/agent/links/lease-counter.test.ts": ["of none is told once each time that there is none"] },
+      },
+      {
         theirs: "A token file's last line break makes a connection fail.",
         here: "White space around a token does not count. A token is read anew for each connection.",
         ours: {

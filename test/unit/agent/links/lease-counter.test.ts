@@ -33,6 +33,8 @@ function counting({ random = 0, selector: text = selector } = {}) {
     api,
     clock,
     lines,
+    /** But those that there is no valid lease. */
+    outages: () => lines.of("warn").filter((line) => !line.startsWith("no server has")),
     counter,
     growths: () => growths,
     /** A server that renewed its lease so many seconds ago. */
@@ -96,6 +98,22 @@ describe("the count of leases", () => {
     await prepare(all);
     expect(all.counter.count).toBe(1);
     await all.counter.stop();
+  });
+
+  it("of none is told once each time that there is none", async () => {
+    const { api, lines, put, start, counter } = counting();
+    const warnings = () => lines.of("warn").length;
+    await start();
+    put("expired", 31);
+    await turn();
+    expect(warnings()).toBe(1);
+    put("a");
+    await turn();
+    api.remove("a");
+    await turn();
+    expect([warnings(), counter.count]).toEqual([2, 1]);
+    expect(lines.of("warn").at(-1)).toMatch(/--enable-lease-controller.*--lease-namespace.*--lease-label-selector/);
+    await counter.stop();
   });
 
   it("follows what is added, renewed and deleted, without another list", async () => {
@@ -194,7 +212,7 @@ describe("what the API is asked for", () => {
   });
 
   it("is a new list a second after a watch has ended in good order", async () => {
-    const { api, put, start, goOn, counter, calls, lines } = counting();
+    const { api, put, start, goOn, counter, calls, outages } = counting();
     await start();
     await goOn(30_000);
     api.endWatches();
@@ -204,12 +222,12 @@ describe("what the API is asked for", () => {
     await goOn(999);
     expect(calls()).toEqual(["GET", "WATCH"]);
     await goOn(1);
-    expect([calls(), counter.count, lines.of("warn")]).toEqual([["GET", "WATCH"], 2, []]);
+    expect([calls(), counter.count, outages()]).toEqual([["GET", "WATCH"], 2, []]);
     await counter.stop();
   });
 
   it("is a list past its cache when the watch's version is too old, and that is no outage", async () => {
-    const { api, put, start, goOn, counter, lines } = counting();
+    const { api, put, start, goOn, counter, outages } = counting();
     api.failing = ({ method }) => {
       if (method === "WATCH") {
         api.failing = () => undefined;
@@ -226,7 +244,7 @@ describe("what the API is asked for", () => {
       ["GET", undefined],
       ["WATCH", "103"],
     ]);
-    expect([counter.count, lines.of("warn")]).toEqual([2, []]);
+    expect([counter.count, outages()]).toEqual([2, []]);
     api.calls.splice(0);
     api.endWatches(new KubernetesError(410, "Expired", "too old"));
     await turn();
@@ -242,7 +260,7 @@ describe("what the API is asked for", () => {
   });
 
   it("is a new list when nothing was heard for 75 s, which is no outage either", async () => {
-    const { api, start, goOn, counter, calls, lines } = counting();
+    const { api, start, goOn, counter, calls, outages } = counting();
     await start();
     await goOn(74_000);
     api.bookmark();
@@ -251,7 +269,7 @@ describe("what the API is asked for", () => {
     expect(calls()).toEqual(["GET", "WATCH"]);
     await goOn(1);
     await goOn(1_000);
-    expect([calls(), lines.of("warn"), api.watchCount]).toEqual([["GET", "WATCH"], [], 1]);
+    expect([calls(), outages(), api.watchCount]).toEqual([["GET", "WATCH"], [], 1]);
     await counter.stop();
   });
 });
@@ -317,7 +335,7 @@ describe("an API outage", () => {
   });
 
   it("of watches alone is told once, and makes lists of them", async () => {
-    const { api, put, start, goOn, counter, lines } = counting();
+    const { api, put, start, goOn, counter, outages } = counting();
     put("a");
     api.failing = ({ method }) => (method === "WATCH" ? new KubernetesError(403, "Forbidden", "no") : undefined);
     await start();
@@ -327,7 +345,7 @@ describe("an API outage", () => {
     put("b");
     put("c");
     for (let second = 0; second < 30; second++) await goOn(1_000);
-    expect([counter.count, lines.of("warn").length]).toEqual([3, 1]);
+    expect([counter.count, outages().length]).toEqual([3, 1]);
     await counter.stop();
   });
 });
@@ -365,11 +383,11 @@ describe("stop", () => {
     ["it lists", true],
     ["it watches", false],
   ])("while %s ends that, and the loop", async (_when, hanging) => {
-    const { api, start, counter, clock, lines } = counting();
+    const { api, start, counter, clock, outages } = counting();
     api.hanging = hanging;
     await start();
     await counter.stop();
     await counter.stop();
-    expect([clock.pending, api.watchCount, lines.of("warn")]).toEqual([0, 0, []]);
+    expect([clock.pending, api.watchCount, outages()]).toEqual([0, 0, []]);
   });
 });

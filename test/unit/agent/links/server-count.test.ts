@@ -9,15 +9,32 @@ describe("the count that servers tell", () => {
   it("is 1 until a server said more, and again when one says none", () => {
     const counter = new ResponseServerCounter();
     expect(counter.count).toBe(1);
-    counter.heard(5);
+    counter.heard({ id: "a", count: 5 });
     expect(counter.count).toBe(5);
-    counter.heard(0);
+    counter.heard({ id: "a", count: 0 });
     expect(counter.count).toBe(1);
+  });
+
+  it("is the largest that a linked server said last", () => {
+    const counter = new ResponseServerCounter();
+    counter.heard({ id: "a", count: 3 });
+    counter.heard({ id: "b", count: 1 });
+    expect(counter.count).toBe(3);
+    counter.left({ id: "a" });
+    expect(counter.count).toBe(1);
+  });
+
+  it("is the last one heard while no server is linked", () => {
+    const counter = new ResponseServerCounter();
+    counter.heard({ id: "a", count: 3 });
+    counter.heard({ id: "b", count: 2 });
+    for (const id of ["a", "b"]) counter.left({ id });
+    expect(counter.count).toBe(2);
   });
 });
 
 describe("the aggregate", () => {
-  const leaseCount = (count: number): LeaseCount => ({ count, onGrown: () => {} });
+  const leaseCount = (count: number): LeaseCount => ({ count, servers: new Set(), onGrown: () => {} });
 
   it.each([
     { leases: undefined, source: "default", said: 4, count: 4 },
@@ -34,7 +51,7 @@ describe("the aggregate", () => {
         { leases: leases === undefined ? undefined : leaseCount(leases) },
         { source },
       );
-      counter.heard(said);
+      counter.heard({ id: "a", count: said });
       expect(counter.count).toBe(count);
     },
   );

@@ -82,7 +82,7 @@ function synced({ syncForever = false, leases }: { syncForever?: boolean; leases
 }
 
 describe("how many servers it links to", () => {
-  it("is as many different ones as the last new one said there are; each is started", async () => {
+  it("is as many different ones as they say there are; each is started", async () => {
     const { attempts, meet, goOn, servers, gauge, clock } = synced();
     const first = await meet(new FakeServerLink("a", 2));
     expect([first.started, servers.size]).toEqual([true, 1]);
@@ -123,10 +123,33 @@ describe("how many servers it links to", () => {
     await servers.stop(bye);
   });
 
+  it("R-4.4: is not the word of an old server among new ones that know of more, while three take the place of one", async () => {
+    const { meet, goOn, servers, gauge } = synced();
+    const old = {
+      a: await meet(new FakeServerLink("a1", 1)),
+      b: new FakeServerLink("b1", 1),
+      c: new FakeServerLink("c1", 1),
+    };
+    const replaced = async (link: FakeServerLink, ...next: FakeServerLink[]) => {
+      link.end(new ProxyError("agent_lost", "lost"));
+      for (const met of next) {
+        await goOn(1_000);
+        await meet(met);
+      }
+    };
+    await replaced(old.a, old.b);
+    await replaced(old.b, new FakeServerLink("a2", 3), old.c);
+    expect(await gauge("open_server_connections")).toBe(2);
+    await replaced(old.c, new FakeServerLink("b2", 3), new FakeServerLink("c2", 3));
+    expect([servers.size, await gauge("open_server_connections")]).toEqual([3, 3]);
+    await servers.stop(bye);
+  });
+
   it("grows with the count of leases, at once", async () => {
     let grow = () => {};
     const leases = {
       count: 1,
+      servers: new Set<string>(),
       onGrown: (listener: () => void) => {
         grow = listener;
       },
@@ -141,6 +164,19 @@ describe("how many servers it links to", () => {
     expect([attempts.length, await gauge("known_server_count")]).toEqual([2, 2]);
     await meet(new FakeServerLink("b", 9));
     expect(servers.size).toBe(2);
+    await servers.stop(bye);
+  });
+
+  it("is one more where a lease names a server that is not linked, though there are links enough: of another the lease has run out", async () => {
+    const leases = { count: 2, servers: new Set(["a", "b"]), onGrown: () => {} };
+    const { attempts, meet, goOn, servers } = synced({ leases });
+    await meet(new FakeServerLink("a"));
+    await goOn(1_000);
+    await meet(new FakeServerLink("x"));
+    await goOn(1_000);
+    expect((await meet(new FakeServerLink("b"))).started).toBe(true);
+    await goOn(60_000);
+    expect([attempts.length, servers.size]).toEqual([3, 3]);
     await servers.stop(bye);
   });
 
@@ -353,6 +389,60 @@ it("warns of a failure when it is news: the first time, and when the reason is a
   await fail("the token file is empty");
   expect(warnings()).toBe(2);
   await servers.stop(bye);
+});
+
+it("one of several servers that fails is no news each time that the others are met in between", async () => {
+  const { fail, goOn, meet, warnings, servers } = synced();
+  const link = await meet(new FakeServerLink("a", 2));
+  for (let time = 0; time < 3; time++) {
+    await goOn(1_000);
+    await fail();
+    await goOn(1_000);
+    await meet(new FakeServerLink("a", 2));
+  }
+  expect(warnings()).toBe(1);
+  link.end(new ProxyError("agent_lost", "lost"));
+  await turn();
+  await goOn(1_000);
+  await fail();
+  expect(warnings()).toBe(2);
+  await servers.stop(bye);
+});
+
+describe("R-4.6: an address that leads to fewer servers than there are to be", () => {
+  const met = async (set: ReturnType<typeof synced>, times: number) => {
+    for (let time = 0; time < times; time++) {
+      await set.goOn(1_000);
+      await set.meet(new FakeServerLink("a", 2));
+    }
+  };
+
+  it("is told once, after ten attempts for each server, and again only after a link has come or gone", async () => {
+    const set = synced();
+    const link = await set.meet(new FakeServerLink("a", 2));
+    await met(set, 19);
+    expect(set.warnings()).toBe(0);
+    await met(set, 1);
+    expect(set.warnings()).toBe(1);
+    await met(set, 100);
+    expect(set.warnings()).toBe(1);
+    link.end(new ProxyError("agent_lost", "lost"));
+    await turn();
+    await met(set, 21);
+    expect(set.warnings()).toBe(2);
+    await set.servers.stop(bye);
+  });
+
+  it("is none with sync-forever, which asks further although all are linked", async () => {
+    const set = synced({ syncForever: true });
+    await set.meet(new FakeServerLink("a", 1));
+    for (let time = 0; time < 40; time++) {
+      await set.goOn(33_000);
+      await set.meet(new FakeServerLink("a", 1));
+    }
+    expect([set.attempts.length > 30, set.warnings()]).toEqual([true, 0]);
+    await set.servers.stop(bye);
+  });
 });
 
 describe("stop", () => {

@@ -57,7 +57,7 @@ const oneOrSixteen = /^bulk (down|up) on (1|16)$/;
 const shortDials = /^dial \+ echo \+ close, (1|32) at once$/;
 const longPaths = / round trip$/;
 
-const aims: readonly Aim[] = [
+export const aims: readonly Aim[] = [
   aim("bulk down, on 1 and 16: ratio", ["more", 2], each(/^bulk down on (1|16)$/, ratioOf)),
   aim("bulk up, on 1 and 16: ratio", ["more", 1.5], each(/^bulk up on (1|16)$/, ratioOf)),
   aim("bulk both ways at once: ratio", ["more", 1.5], each(/^bulk down on 32 and up on 32$/, ratioOf)),

@@ -67,8 +67,8 @@ export function repetitionTable(first: readonly ScenarioResult[], second: readon
       const then = second.find(({ name }) => name === scenario.name);
       const [before, after] = [ratioOf(scenario, comparison), then && ratioOf(then, comparison)];
       const rounds = ratiosByRound(scenario, comparison);
-      if (before === undefined || after === undefined || rounds.length === 0) return [];
-      const { min, max } = spreadOf([before, ...rounds]);
+      if (before === undefined || after === undefined) return [];
+      const { min, max } = spreadOf(rounds);
       // The reference did nothing at all there.
       if (!Number.isFinite(before)) return [];
       const difference = Math.abs(after - before);
@@ -82,7 +82,7 @@ export function repetitionTable(first: readonly ScenarioResult[], second: readon
   return { head, rows };
 }
 
-/** MiB of server and agent after the measurement, and the most that each ever had. */
+/** MiB of server and agent at the end of the measurement, under its load, and the most that each had while it went on. */
 export function memoryTable(scenarios: readonly ScenarioResult[]): Table {
   const half = ({ after, peak }: { readonly after: number; readonly peak: number }) =>
     `${Math.round(after)} (${Math.round(peak)})`;
@@ -100,7 +100,10 @@ export function failureLines(scenarios: readonly ScenarioResult[]): string[] {
   return scenarios.flatMap(({ name, ways, missing = {} }) => {
     const failures = Object.entries(ways).map(([way, { failures }]) => [way, failures] as const);
     return [...failures, ...Object.entries(missing)].flatMap(([way, lines]) =>
-      [...new Set(lines)].map((line) => `${name}, ${way}: ${line}`),
+      [...new Set(lines)].map((line) => {
+        const times = lines.filter((other) => other === line).length;
+        return `${name}, ${way}: ${line}${times > 1 ? ` (${times} rounds)` : ""}`;
+      }),
     );
   });
 }

@@ -20,7 +20,8 @@ npm run bench -- --profile         where the time goes, in two minutes: writes d
 with --only, --quick, --again or none: --rounds=5; with --only also --profile (Hawser alone; profiles in .bench/profiles and .bench/profiles.md)`;
 
 const wholeRounds = 5;
-const quickRounds = 3;
+/** A run of so few rounds is to be quick. */
+export const quickRounds = 3;
 
 /** Throws an error with the offending flag in it. */
 export function parseOptions(argv: readonly string[]): Options {
@@ -41,8 +42,8 @@ export function parseOptions(argv: readonly string[]): Options {
   if (page && argv.length > 1) throw new Error("--page measures nothing: it stands alone");
   if (again && (quick || profile || only !== undefined))
     throw new Error("--again measures what the whole run compares: no --only, no --quick, no --gate, no --profile");
-  if (gate && (only !== undefined || profile))
-    throw new Error("--gate measures what it needs: no --only, no --profile");
+  if (gate && (only !== undefined || profile || values.rounds !== undefined))
+    throw new Error("--gate measures what it needs: no --only, no --profile, no --rounds");
   if (profile && quick) throw new Error("--profile measures longer than --quick does: one of the two");
   const rounds = Number(values.rounds ?? (profile ? 1 : quick ? quickRounds : wholeRounds));
   if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds=${values.rounds}: a whole number from 1 on`);

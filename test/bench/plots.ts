@@ -17,7 +17,7 @@ use([BarChart, GridComponent, LegendComponent, TitleComponent, SVGRenderer]);
 const width = 900;
 const rowHeight = 18;
 const frameHeight = 130;
-/** By pair: the reference grey, Hawser blue, darker for CONNECT. What is not here takes the next of the library's colours. */
+/** By pair: the reference grey, Hawser blue, darker for CONNECT. What is not here is not drawn. */
 const colours: Readonly<Record<string, string>> = {
   "reference, gRPC": "#b8bcc2",
   "Hawser, gRPC": "#7eb6e8",

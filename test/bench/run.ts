@@ -1,5 +1,6 @@
 import type { GoEndpoints } from "../interop/go-endpoints.ts";
 import type { Stretch } from "./load.ts";
+import { quickRounds } from "./options.ts";
 import type { Profiles } from "./profiles.ts";
 import { type Sample, type ScenarioResult, type WayResult, wayResult } from "./results.ts";
 import type { Scenario } from "./scenarios.ts";
@@ -22,12 +23,9 @@ export function hasRound(scenario: Scenario, way: Scenario["ways"][number], roun
   return round <= Math.min(rounds, scenario.roundsMax ?? rounds, way.roundsMax ?? rounds);
 }
 
-/** A run of so few rounds is to be quick: its processes stay. */
-const quickRoundsMax = 3;
-
-/** One process is a tenth faster than the next of the same program for as long as it lives: each way gets two of each in a run. */
+/** One process is a tenth faster than the next of the same program for as long as it lives: each way gets two of each in a run that is not quick. */
 export function hasNewProcesses(round: number, rounds: number): boolean {
-  return round === 1 || (rounds > quickRoundsMax && round === Math.ceil(rounds / 2) + 1);
+  return round === 1 || (rounds > quickRounds && round === Math.ceil(rounds / 2) + 1);
 }
 
 /** One scenario with all its ways, which take turns in each round. A round that fails costs its way a restart, and the run nothing. */

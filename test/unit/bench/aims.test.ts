@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { aimsTable } from "../../bench/aims.ts";
+import { aims, aimsTable } from "../../bench/aims.ts";
+import { scenarios } from "../../bench/scenarios.ts";
 import { resultOf, scenarioResult } from "./measured-results.ts";
 
 const rows = (...scenarios: Parameters<typeof aimsTable>[0][]) => aimsTable(scenarios.flat()).rows;
@@ -39,4 +40,14 @@ test("what stalled readers cost is measured on the same way without them", () =>
   expect(table.map((row) => row.slice(2))).toEqual([
     ["0.95 (dials and echoes beside 100 stalled readers, gRPC)", "0.95", "yes"],
   ]);
+});
+
+test("each aim is about scenarios and ways that there are", () => {
+  const measured = scenarios.map(({ ways, measure: _measure, ...heading }) => ({
+    ...scenarioResult(heading, {}),
+    ways: Object.fromEntries(
+      ways.map(({ name }) => [name, resultOf([{ figure: 1, cpu: { server: 1, agent: 1 } }])] as const),
+    ),
+  }));
+  expect(rows(measured).map(([what]) => what)).toEqual(aims.map(({ what }) => what));
 });

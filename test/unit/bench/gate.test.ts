@@ -34,6 +34,21 @@ describe("the gate", () => {
     expect(ofGrpc([1, 1, 1], [0, 100, 100])).toMatchObject({ passed: false });
   });
 
+  test("fails where Hawser's rounds go wrong, however fast the good one is, and says what went wrong", () => {
+    const [scenario] = [scenarioResult({}, both([200, 200, 200], [100, 100, 100]))];
+    const withFailures = (failures: readonly string[]) => {
+      const ours = scenario.ways["Hawser, gRPC"];
+      if (ours === undefined) throw new Error("no such way");
+      const measured = { ...scenario, ways: { ...scenario.ways, "Hawser, gRPC": { ...ours, failures } } };
+      return verdicts([measured], published)[0];
+    };
+    expect(withFailures(["failed: lost"])).toMatchObject({
+      passed: true,
+      line: expect.stringMatching(/; failed: lost$/),
+    });
+    expect(withFailures(["failed: lost", "3 dials failed"])).toMatchObject({ passed: false });
+  });
+
   test("counts the other way where less is better", () => {
     const quicker = [scenarioResult({ better: "less" }, both([5], [10]))];
     const now = (ours: number) =>

@@ -22,6 +22,7 @@ describe("the command line", () => {
     [["--only=("], "--only=("],
     [["--page", "--quick"], "--page"],
     [["--gate", "--profile"], "--gate"],
+    [["--gate", "--rounds=20"], "--gate"],
     [["--again", "--only=down"], "--again"],
     [["--quick", "--profile"], "--quick"],
     [["--fast"], "--fast"],

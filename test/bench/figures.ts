@@ -60,6 +60,14 @@ export function cpuTable(scenarios: readonly ScenarioResult[]): Table | undefine
   return tableOf(counted, titled, cell, { title: "share", of: cpuRatioOf });
 }
 
+/** MB/s of the bulk that went on beside what a scenario is about: who carries less of it has it easier. */
+export function besideTable(scenarios: readonly ScenarioResult[]): Table | undefined {
+  const loaded = scenarios.filter(({ ways }) => Object.values(ways).some(({ bulkBeside }) => bulkBeside));
+  if (loaded.length === 0) return undefined;
+  const cell = ({ bulkBeside }: WayResult) => (bulkBeside === undefined ? absent : spreadText(bulkBeside));
+  return tableOf(loaded, ({ name }) => name, cell);
+}
+
 /** The ratios of a first run, each with that of its rounds, beside those of a second, and whether the two differ by less than the rounds do. */
 export function repetitionTable(first: readonly ScenarioResult[], second: readonly ScenarioResult[]): Table {
   const rows = first.flatMap((scenario) =>

@@ -45,6 +45,9 @@ export interface Measured {
   readonly dials?: Operations;
 }
 
+export const megabytesPerSecond = ({ bytesDown, bytesUp, seconds }: Measured): number =>
+  (bytesDown + bytesUp) / 1e6 / seconds;
+
 /** What a load comes to: the figure of its scenario, and what the halves' CPU time is divided by. */
 export interface Reading {
   readonly figure: (measured: Measured) => number;
@@ -133,6 +136,7 @@ function sampleOf(measured: Measured, reading: Reading, way: RunningWay, before:
     latencies,
     ...(now && amount > 0 && { cpu: { server: used("server"), agent: used("agent") } }),
     ...(memory && { memory }),
+    ...(measured.echoes && measured.bytesDown > 0 && { bulkBeside: megabytesPerSecond(measured) }),
     ...(failed > 0 && { failures: [`${failed} dials failed: ${failure}`] }),
   };
 }

@@ -1,5 +1,6 @@
 import { aimsTable } from "./aims.ts";
 import {
+  besideTable,
   cpuTable,
   failureLines,
   figureTable,
@@ -59,7 +60,7 @@ function introduction({ commit, date, rounds, secondsEach, minutes, versions, ma
   const { cores, model, kernel, memoryGiB } = machine;
   return `Written by \`npm run bench\` at commit ${commit} on ${date}, in ${minutes} minutes, from [performance.json](performance.json), which it wrote as well. ${cores} cores (${model}), ${memoryGiB} GiB, Linux ${kernel}, Node ${versions.node}. Hawser ${versions.hawser}, the reference ${versions.reference} built with ${versions.go}.
 
-Clients and endpoints are processes of a Go program, the client with the reference's own library or plain CONNECT; frontends listen on Unix sockets, server and agent speak mTLS on loopback. Each way to the endpoints is measured for ${secondsEach} s after a warm-up, in ${rounds} rounds (heavy ones and those for orientation in fewer); 1,000 dials at once for 1 s. A round goes through all scenarios, and in each the ways take turns, so that a figure's rounds lie over the whole time. Processes carry all scenarios one after the other, and are started anew once, half-way, and a pair also after a round in which something went wrong with it ("What failed"); idle connections, idle agents and stalled readers get new ones each round. All log at \`-v=0\`: at 4, which is its default, the reference writes lines for every packet that goes up; where that is measured too it is called "as shipped".`;
+Clients and endpoints are processes of a Go program, the client with the reference's own library or plain CONNECT; frontends listen on Unix sockets, server and agent speak mTLS on loopback. Each way to the endpoints is measured for ${secondsEach} s after a warm-up, in ${rounds} rounds (heavy ones and those for orientation in fewer). A round goes through all scenarios, and in each the ways take turns, so that a figure's rounds lie over the whole time. Processes carry all scenarios one after the other, and are started anew in every other round, and all of a scenario after a round in which something went wrong with one ("What failed"); idle connections, idle agents, stalled readers and bulk both ways at once get new ones each round. All log at \`-v=0\`: at 4, which is its default, the reference writes lines for every packet that goes up; where that is measured too it is called "as shipped".`;
 }
 
 const reading = `A figure is the median of its rounds, with the smallest and the largest behind it. **ratio** is Hawser against the reference at the same frontend: above 1 Hawser is better. **share** is CPU time of server and agent together, Hawser's to the reference's: below 1 Hawser uses less. Both are medians of what the rounds came to, in each of which one is measured right behind the other: the machine is now and then half as fast again as at another time, so that they are not the ratios of the medians beside them. On so few cores clients, endpoints, server and agent share them all, so read the ratios, not the absolutes; [performance-profiles.md](performance-profiles.md) says where the time goes. "direct TCP" has nothing between, "TLS relay in Node" is two processes that pass bytes over a TLS connection for each connection, without multiplexing: about what the runtime can do in bulk.`;
@@ -76,9 +77,11 @@ function section(group: Group, all: readonly ScenarioResult[], plots: readonly P
 
 function tables(scenarios: readonly ScenarioResult[]): string {
   const latencies = latencyTable(scenarios);
+  const beside = besideTable(scenarios);
   const cpu = cpuTable(scenarios);
   return [
     markdown(figureTable(scenarios)),
+    ...(beside ? [`MB/s of the bulk meanwhile.\n\n${markdown(beside)}`] : []),
     ...(latencies ? [`Latency in ms: p50 / p99 / longest of all rounds.\n\n${markdown(latencies)}`] : []),
     ...(cpu ? [`CPU seconds, server + agent.\n\n${markdown(cpu)}`] : []),
   ].join("\n\n");

@@ -44,22 +44,22 @@ function comparedWays({ ways }: Scenario): Scenario["ways"] {
 
 /** What a run of the plan takes about, without builds. */
 export function expectedSeconds({ scenarios, rounds, stretch }: Plan): number {
-  const startSeconds = 1;
-  const endSeconds = 0.5;
-  return scenarios.reduce((sum, scenario) => {
-    const {
-      freshEachRound = false,
-      firstWarmMs: warmMs = firstWarmMs,
-      lengthMs = stretch.lengthMs,
-      moreSeconds = 0,
-    } = scenario;
-    for (const way of scenario.ways) {
-      for (let round = 1; hasRound(scenario, way, round, rounds); round++) {
+  const [startSeconds, endSeconds] = [1, 0.5];
+  let sum = 0;
+  for (let round = 1; round <= rounds; round++) {
+    /** Ways by name and delay, which scenarios share. */
+    const started = new Set<string>();
+    for (const scenario of scenarios) {
+      const { freshEachRound = false, oneWayMs = 0, firstWarmMs: firstMs = firstWarmMs, moreSeconds = 0 } = scenario;
+      for (const way of scenario.ways.filter((one) => hasRound(scenario, one, round, rounds))) {
+        const key = `${way.name} ${oneWayMs}`;
         const isNew = freshEachRound || hasNewProcesses(round, rounds);
-        sum += (isNew ? startSeconds + warmMs / 1_000 : stretch.warmMs / 1_000) + lengthMs / 1_000;
-        sum += endSeconds + moreSeconds;
+        if (freshEachRound || (isNew && !started.has(key))) sum += startSeconds;
+        started.add(key);
+        const warmMs = isNew ? firstMs : stretch.warmMs;
+        sum += (warmMs + (scenario.lengthMs ?? stretch.lengthMs)) / 1_000 + endSeconds + moreSeconds;
       }
     }
-    return sum;
-  }, 0);
+  }
+  return sum;
 }

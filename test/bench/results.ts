@@ -53,6 +53,8 @@ export interface WayResult {
   /** Of each round, in order, both halves together; null where it failed. */
   readonly cpuRounds?: readonly (number | null)[];
   readonly memory?: Halves<MemoryMiB>;
+  /** MB/s of bulk that goes on beside the echoes that the figure is of. */
+  readonly bulkBeside?: Spread;
   /** What went wrong: rounds that have no figure, and dials that failed in one that has. */
   readonly failures: readonly string[];
 }
@@ -81,6 +83,7 @@ export interface Sample {
   readonly latencies?: Readonly<Partial<Record<Operation, Latency<number>>>>;
   readonly cpu?: Halves<number>;
   readonly memory?: Halves<MemoryMiB>;
+  readonly bulkBeside?: number;
   readonly failures?: readonly string[];
 }
 
@@ -98,6 +101,7 @@ export function wayResult(rounds: readonly (Sample | string)[]): WayResult | und
     const after = over((sample) => sample.memory?.[half].after);
     return peak && after && { after: after.median, peak: peak.max };
   });
+  const bulkBeside = over((sample) => sample.bulkBeside);
   const latencies: Partial<Record<Operation, Latency<Spread>>> = {};
   for (const operation of ["echo", "dial"] as const) {
     const [p50, p99, max] = (["p50", "p99", "max"] as const).map((of) =>
@@ -111,6 +115,7 @@ export function wayResult(rounds: readonly (Sample | string)[]): WayResult | und
     latencies,
     ...(cpu && { cpu, cpuRounds: rounds.map((round) => (typeof round === "string" ? null : cpuSum(round.cpu))) }),
     ...(memory && { memory }),
+    ...(bulkBeside && { bulkBeside }),
     failures: rounds.flatMap((round) => (typeof round === "string" ? [round] : (round.failures ?? []))),
   };
 }

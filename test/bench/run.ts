@@ -23,12 +23,18 @@ export function hasRound(scenario: Scenario, way: Scenario["ways"][number], roun
   return round <= Math.min(rounds, scenario.roundsMax ?? rounds, way.roundsMax ?? rounds);
 }
 
-/** One process is a tenth faster than the next of the same program for as long as it lives: each way gets two of each in a run that is not quick. */
+/**
+ * One process is a tenth faster than the next of the same program for as long as it lives: but for a quick run each way gets new ones in
+ * every other round, so that this is in the spread of its rounds.
+ */
 export function hasNewProcesses(round: number, rounds: number): boolean {
-  return round === 1 || (rounds > quickRounds && round === Math.ceil(rounds / 2) + 1);
+  return round === 1 || (rounds > quickRounds && round % 2 === 1);
 }
 
-/** One scenario with all its ways, which take turns in each round. A round that fails costs its way a restart, and the run nothing. */
+/**
+ * One scenario with all its ways, which take turns in each round. A round in which something goes wrong costs the run nothing, and all ways
+ * a restart, so that none goes on with older processes than another.
+ */
 export class ScenarioRun {
   readonly #scenario: Scenario;
   readonly #ways: readonly { readonly started: StartedWay; readonly rounds: (Sample | string)[] }[];
@@ -47,6 +53,7 @@ export class ScenarioRun {
     const scenario = this.#scenario;
     const ways = this.#ways.filter(({ started }) => hasRound(scenario, started.way, round, rounds));
     if (!scenario.freshEachRound) await Promise.all(ways.map(({ started }) => started.running.catch(() => {})));
+    let hasFailed = false;
     for (const { started, rounds: own } of ways) {
       const warmMs = started.measured.has(scenario) ? stretch.warmMs : (scenario.firstWarmMs ?? firstWarmMs);
       const lengthMs = scenario.lengthMs ?? stretch.lengthMs;
@@ -54,9 +61,11 @@ export class ScenarioRun {
         profiles?.take(scenario.name, started.way.name, profilePorts, lengthMs);
       const sample = await measured(scenario, started, { endpoints, stretch: { lengthMs, warmMs }, whileMeasured });
       own.push(sample);
+      hasFailed ||= typeof sample === "string" || sample.failures !== undefined;
       const figure = typeof sample === "string" ? sample : `${digits(sample.figure)} ${scenario.unit}`;
       tell(`${scenario.name}, ${started.way.name}: ${figure}`);
     }
+    if (hasFailed) for (const { started } of ways) await started.stop();
   }
 
   result(): ScenarioResult {
@@ -80,12 +89,10 @@ async function measured(
 ): Promise<Sample | string> {
   try {
     const sample = await scenario.measure(await started.running, stage);
-    // What failed may have left something behind.
-    if (scenario.freshEachRound || sample.failures !== undefined) await started.stop();
+    if (scenario.freshEachRound) await started.stop();
     else started.measured.add(scenario);
     return sample;
   } catch (error) {
-    await started.stop();
     const { message } = error as Error;
     process.stderr.write(`${message}\n`);
     return `failed: ${shortened(message)}`;

@@ -35,7 +35,7 @@ const results: Results = {
       ...scenarioResult({ name: "dials beside stalled", group: "mixed load", unit: "dials/s" }, {}),
       ways: {
         "reference, gRPC": resultOf([{ figure: 0 }, "failed: no answer"]),
-        "Hawser, gRPC": resultOf([{ figure: 9 }]),
+        "Hawser, gRPC": resultOf([{ figure: 9, bulkBeside: 123 }]),
       },
     },
   ],
@@ -51,6 +51,10 @@ describe("the page", () => {
 
   test("has medians with their spread, and a ratio behind each pair", () => {
     expect(page).toContain("| bulk down on 1, MB/s | 1000 | 100 (90 to 110) | 250 (240 to 260) | 2.6 |");
+  });
+
+  test("has the bulk that went on beside a figure", () => {
+    expect(page).toContain("| dials beside stalled | 123 |");
   });
 
   test("has latencies, CPU time and memory of what was measured with them", () => {

@@ -53,7 +53,7 @@ export class LeaseServerCounter implements LeaseCount {
   #leases = new Map<string, Lease>();
   #count = 1;
   #servers: ReadonlySet<string> = new Set();
-  /** Of valid ones, at the last news. */
+  /** No lease was valid at the last news. */
   #hasNone = false;
   /** Whether the next list may come from the API's cache, which is kinder to etcd and may be a little old. */
   #cacheWillDo = true;
@@ -170,14 +170,14 @@ export class LeaseServerCounter implements LeaseCount {
     this.#count = Math.max(valid.length, 1);
     this.#servers = new Set(valid.flatMap(({ spec }) => spec?.holderIdentity ?? []));
     if (this.#count !== before) this.#deps.log.info({ servers: this.#count }, "servers with a valid lease");
-    if (valid.length === 0) this.#warnOfNone();
-    this.#hasNone = valid.length === 0;
+    const hasNone = valid.length === 0;
+    if (hasNone && !this.#hasNone) this.#warnOfNone();
+    this.#hasNone = hasNone;
     if (this.#count > before) for (const listener of this.#growthListeners) listener();
   }
 
   /** Else a selector that fits no lease would look as one server does. */
   #warnOfNone(): void {
-    if (this.#hasNone) return;
     this.#deps.log.warn(
       { ...this.#options },
       "no server has a valid lease, so one server is looked for: do they run with --enable-lease-controller, and are --lease-namespace and --lease-label-selector those of their leases?",

@@ -35,7 +35,7 @@ describe("the gate", () => {
   });
 
   test("fails where Hawser's rounds go wrong, however fast the good one is, and says what went wrong", () => {
-    const [scenario] = [scenarioResult({}, both([200, 200, 200], [100, 100, 100]))];
+    const scenario = scenarioResult({}, both([200, 200, 200], [100, 100, 100]));
     const withFailures = (failures: readonly string[]) => {
       const ours = scenario.ways["Hawser, gRPC"];
       if (ours === undefined) throw new Error("no such way");

@@ -3,7 +3,7 @@ import type { Random } from "../../shared/clock.ts";
 const factor = 1.5;
 const jitterShare = 0.1;
 
-/** The reference's waits between attempts: `base`, then half as much again each time up to `cap`, each with up to 10 % on top. */
+/** Waits between attempts, as the reference's: `base`, then half as much again each time up to `cap`, each with up to 10 % on top. */
 export class Backoff {
   readonly #random: Random;
   readonly #baseMs: number;
@@ -21,6 +21,12 @@ export class Backoff {
   reset(): number {
     this.#stepMs = this.#baseMs;
     return this.#jittered(this.#baseMs);
+  }
+
+  /** As `reset`, and as long on average, but anything between a tenth of the base and nearly twice of it: who waits so falls out of step with others. */
+  scatter(): number {
+    this.#stepMs = this.#baseMs;
+    return this.#baseMs * (jitterShare + 2 * (1 - jitterShare) * this.#random());
   }
 
   /** After failure: the present step, jittered; the next is longer. */

@@ -82,8 +82,9 @@ export class ServerSet {
       metrics.knownServerCount.set(counter.count);
       let waitMs: number;
       try {
-        if (this.#wantsLink()) await this.#connectOnce();
-        waitMs = backoff.reset();
+        const { metAgain } = this.#wantsLink() ? await this.#connectOnce() : { metAgain: false };
+        // Agents in step behind a balancer that deals in turn would each meet the same server for minutes.
+        waitMs = metAgain ? backoff.scatter() : backoff.reset();
       } catch (error) {
         if (this.#stopping.signal.aborted) return;
         waitMs = backoff.next();
@@ -104,14 +105,17 @@ export class ServerSet {
   }
 
   /** A server that is linked already is no failure: its new connection is closed, and the next try may meet another. */
-  async #connectOnce(): Promise<void> {
+  async #connectOnce(): Promise<{ readonly metAgain: boolean }> {
     const { clock, connector, counter, log, probes } = this.#deps;
     this.#nextProbeAt = clock.now() + probes.next();
     const linkedServers = [...this.#links.keys()];
     const opened = await connector.open({ signal: this.#stopping.signal, linkedServers });
     const { link } = opened;
     counter.heard(link.server);
-    if (this.#stopping.signal.aborted) return link.close(this.#stopping.signal.reason);
+    if (this.#stopping.signal.aborted) {
+      link.close(this.#stopping.signal.reason);
+      return { metAgain: false };
+    }
     // One that was named to it turns this link away, also if the older one has ended meanwhile.
     const isLinked = this.#links.has(link.server.id);
     if (isLinked || linkedServers.includes(link.server.id)) {
@@ -119,7 +123,7 @@ export class ServerSet {
       link.close(new ProxyError("cancelled", "this agent is linked to this server already"));
       log.debug({ server: link.server.id }, "met a server that is linked already");
       this.#countMetAgain();
-      return;
+      return { metAgain: true };
     }
     // Who looks further may meet one more.
     this.#nextProbeAt = clock.now() + probes.reset();
@@ -130,6 +134,7 @@ export class ServerSet {
     log.info({ server: link.server.id, servers: link.server.count }, "linked to server");
     opened.start();
     if (this.#draining) link.drain();
+    return { metAgain: false };
   }
 
   /** Who asks an address that leads to some of the servers only would else ask for ever, and nobody would know. */

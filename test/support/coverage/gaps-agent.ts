@@ -161,6 +161,14 @@ export const agentGaps: readonly GapSection[] = [
         },
       },
       {
+        theirs:
+          "Two agents in step behind a balancer that deals in turn may each meet one of two servers alone, for minutes.",
+        here: "After a server that it has already an agent waits anything from a tenth of `--sync-interval` to nearly twice of it.",
+        ours: {
+          [serverSet]: ["each meet both servers within half a minute, the second %s s behind the first"],
+        },
+      },
+      {
         theirs: "Leases are only counted: while a linked server's lease has run out, one that comes is not looked for.",
         here: "A server whose lease is valid is looked for whatever the count.",
         ours: {

@@ -15,3 +15,11 @@ it("adds up to a tenth to each wait, without letting that grow", () => {
   const backoff = new Backoff({ random: () => 0.5 }, options);
   expect([backoff.next(), backoff.next(), backoff.reset()]).toEqual([1_050, 1_575, 1_050]);
 });
+
+it("scatters a wait around the base, from a tenth of it on, and begins anew", () => {
+  const numbers = [0, 0, 0.5, 0];
+  const backoff = new Backoff({ random: () => numbers.shift() ?? 0 }, options);
+  backoff.next();
+  expect([backoff.scatter(), backoff.scatter()]).toEqual([100, 1_000]);
+  expect(backoff.next()).toBe(1_000);
+});

@@ -10,6 +10,7 @@ import { FakeClock } from "../../../support/fake-clock.ts";
 import { FakeServerLink } from "../../../support/fake-server-link.ts";
 import { LogLines } from "../../../support/log-lines.ts";
 import { MetricsPage } from "../../../support/metrics-page.ts";
+import { seededNumbers } from "../../../support/seeded-numbers.ts";
 import { turn } from "../../../support/turn.ts";
 
 const bye = new ProxyError("shutdown", "the proxy agent is shutting down");
@@ -443,6 +444,46 @@ describe("R-4.6: an address that leads to fewer servers than there are to be", (
     expect([set.attempts.length > 30, set.warnings()]).toEqual([true, 0]);
     await set.servers.stop(bye);
   });
+});
+
+describe("R-4.3: two agents in step behind a balancer that deals in turn", () => {
+  it.each([0, 0.2, 0.5, 0.9])(
+    "each meet both servers within half a minute, the second %s s behind the first",
+    async (behind) => {
+      const clock = new FakeClock();
+      const numbers = seededNumbers(1 + behind * 10);
+      const random = () => numbers(1_000) / 1_000;
+      let connections = 0;
+      const connector = { open: async () => new FakeServerLink(connections++ % 2 === 0 ? "a" : "b", 2) };
+      const agent = () =>
+        new ServerSet(
+          {
+            clock,
+            log: new LogLines().log,
+            metrics: new AgentMetrics({ version: "test" }),
+            connector,
+            counter: new AggregateServerCounter({ leases: undefined }, { source: "default" }),
+            backoff: new Backoff({ random }, { baseMs: 1_000, capMs: 10_000 }),
+            probes: new Backoff({ random }, { baseMs: 1_000, capMs: 30_000 }),
+          },
+          { syncForever: false },
+        );
+      const agents = [agent(), agent()];
+      const goOn = async (ms: number) => {
+        for (let passed = 0; passed < ms; passed += 10) {
+          clock.advance(10);
+          await turn();
+        }
+      };
+      for (const one of agents) {
+        one.start();
+        await goOn(behind * 1_000);
+      }
+      await goOn(30_000 - behind * 2_000);
+      expect(agents.map(({ size }) => size)).toEqual([2, 2]);
+      for (const one of agents) await one.stop(bye);
+    },
+  );
 });
 
 describe("stop", () => {

@@ -10,7 +10,7 @@ import {
   type WayResult,
   workersComparison,
 } from "./results.ts";
-import { digits, type Spread, spreadOf } from "./statistics.ts";
+import { digits, relativeDeviation, repetitionSpread, type Spread, spreadOf } from "./statistics.ts";
 
 /** A table before it has a form. */
 export interface Table {
@@ -68,19 +68,21 @@ export function besideTable(scenarios: readonly ScenarioResult[]): Table | undef
   return tableOf(loaded, ({ name }) => name, cell);
 }
 
-/** The ratios of a first run, each with that of its rounds, beside those of a second, and whether the two differ by less than the rounds do. */
+/** The ratios of a first run, each with that of its rounds, beside those of a second, and whether the two differ by no more than chance makes them. */
 export function repetitionTable(first: readonly ScenarioResult[], second: readonly ScenarioResult[]): Table {
+  const deviations = ratioDeviations(first);
   const rows = first.flatMap((scenario) =>
     comparisons.flatMap((comparison) => {
       const then = second.find(({ name }) => name === scenario.name);
       const [before, after] = [ratioOf(scenario, comparison), then && ratioOf(then, comparison)];
       const rounds = ratiosByRound(scenario, comparison);
       if (before === undefined || after === undefined) return [];
-      const { min, max } = spreadOf(rounds);
       // The reference did nothing at all there.
       if (!Number.isFinite(before)) return [];
+      const { min, max } = spreadOf(rounds);
+      const deviation = deviations.get(kindOf(scenario)) ?? Number.NaN;
+      const spread = before * repetitionSpread(deviation, rounds.length);
       const difference = Math.abs(after - before);
-      const spread = max - min;
       const name = `${scenario.name}, ${comparison.frontend}`;
       const cells = [spreadText({ median: before, min, max }), digits(after), digits(difference), digits(spread)];
       return [[name, ...cells, difference < spread ? "yes" : "no"]];
@@ -89,6 +91,25 @@ export function repetitionTable(first: readonly ScenarioResult[], second: readon
   const head = ["", "ratio (of its rounds)", "of the second run", "differ by", "spread", "less than it"];
   return { head, rows };
 }
+
+/** The relative standard deviation of a round's ratio, for each kind of figure that has several rounds. */
+export function ratioDeviations(scenarios: readonly ScenarioResult[]): ReadonlyMap<string, number> {
+  const kinds = [...new Set(scenarios.map(kindOf))];
+  return new Map(
+    kinds.flatMap((kind) => {
+      const ratios = scenarios
+        .filter((scenario) => kindOf(scenario) === kind)
+        .flatMap((scenario) => comparisons.map((comparison) => ratiosByRound(scenario, comparison)))
+        // Where the reference does nothing at all there is none.
+        .filter((rounds) => rounds.every(Number.isFinite));
+      const deviation = relativeDeviation(ratios);
+      return deviation === undefined ? [] : [[kind, deviation] as const];
+    }),
+  );
+}
+
+/** What a figure is measured in, whatever it counts: bytes or operations a second, a time, memory. */
+const kindOf = ({ unit }: ScenarioResult): string => /MB\/s|KiB|ms|\/s/.exec(unit)?.[0] ?? unit;
 
 /** MiB of server and agent at the end of the measurement, under its load, and the most that each had while it went on. */
 export function memoryTable(scenarios: readonly ScenarioResult[]): Table {

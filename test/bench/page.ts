@@ -6,11 +6,13 @@ import {
   figureTable,
   latencyTable,
   memoryTable,
+  ratioDeviations,
   repetitionTable,
   type Table,
 } from "./figures.ts";
 import type { Plot } from "./plots.ts";
 import { type About, type Group, isMixed, type Results, type ScenarioResult } from "./results.ts";
+import { digits } from "./statistics.ts";
 import { markdownTable } from "./tables.ts";
 
 /** What a reader has to know of a group besides its tables. */
@@ -90,9 +92,10 @@ function tables(scenarios: readonly ScenarioResult[]): string {
 function secondRun(first: readonly ScenarioResult[], { about, scenarios: second }: Omit<Results, "again">): string {
   const { head, rows } = repetitionTable(first, second);
   const within = rows.filter((row) => row.at(-1) === "yes").length;
+  const deviations = [...ratioDeviations(first)].map(([kind, deviation]) => `${digits(100 * deviation)} % (${kind})`);
   return `## A second run
 
-Ratios of another run, at commit ${about.commit} on ${about.date}, ${about.rounds} rounds (\`npm run bench -- --again\`). A ratio's spread is the distance from the smallest to the largest ratio that a round of the first run had: ${within} of ${rows.length} differ by less than that.
+Ratios of another run, at commit ${about.commit} on ${about.date}, ${about.rounds} rounds (\`npm run bench -- --again\`). A ratio's spread is how far such a repetition may be off by chance: a round's ratio has a standard deviation of ${deviations.join(", ")} in the first run, taken from all ratios of a kind together, since five rounds tell too little of their own; and the spread is 3.5 times that of the difference between two medians, within which in nineteen of twenty repetitions all of these ratios stay. ${within} of ${rows.length} differ by less than that. From the smallest to the largest ratio of a ratio's rounds, in brackets, is less: in three of five repetitions one or more of so many would be farther off than that.
 
 ${markdownTable(head, rows)}`;
 }

@@ -5,6 +5,30 @@ export interface Spread {
   readonly max: number;
 }
 
+/**
+ * How many standard deviations a repetition's medians may be off: of three dozen ratios all stay within it in more than nineteen of twenty
+ * repetitions, by a simulation in this file's test.
+ */
+const deviationsAllowed = 3.5;
+
+/** The share of their means by which values of one kind differ: their standard deviation, with one mean for each of the lists. Undefined unless a list has two. */
+export function relativeDeviation(lists: readonly (readonly number[])[]): number | undefined {
+  const several = lists.filter(({ length }) => length > 1);
+  const freedom = several.reduce((sum, { length }) => sum + length - 1, 0);
+  if (freedom === 0) return undefined;
+  const squares = several.flatMap((values) => {
+    const mean = values.reduce((sum, value) => sum + value) / values.length;
+    return values.map((value) => (value / mean - 1) ** 2);
+  });
+  return Math.sqrt(squares.reduce((sum, square) => sum + square) / freedom);
+}
+
+/** How far apart two medians of `count` values each may be where nothing but chance makes the difference, in the unit of `deviation`. */
+export function repetitionSpread(deviation: number, count: number): number {
+  // The variance of a median is about π / 2 times that of a mean, and there are two medians.
+  return deviationsAllowed * deviation * Math.sqrt(Math.PI / count);
+}
+
 export type Better = "more" | "less";
 
 /** Of one value at least. An even number of values has the mean of the middle two as median. */

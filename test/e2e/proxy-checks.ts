@@ -70,7 +70,9 @@ export function proxyChecks(check: Check, cluster: () => Cluster): void {
     await api.ensure("/apis/apiregistration.k8s.io/v1/apiservices", apiService(cluster()));
     const name = `apiservice/v1.${aggregatedGroup}`;
     await kubectl.output(["wait", "--for=condition=Available", "--timeout=30s", name]);
-    expect(await kubectl.text(["get", `greetings.${aggregatedGroup}`, "--output=name"])).toBe(
+    // What it serves is discovered apart from whether it is available.
+    const greetings = () => kubectl.text(["get", `greetings.${aggregatedGroup}`, "--output=name"]);
+    expect(await until("what it serves", greetings, { withinMs: settlesWithinMs })).toBe(
       `greeting.${aggregatedGroup}/from-${served}\n`,
     );
   });

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { connect, createServer } from "node:net";
 import { expect } from "vitest";
-import { linkRawAgent } from "../support/raw-agent.ts";
+import { linkRawAgent, type RawAgent } from "../support/raw-agent.ts";
 import { until } from "../support/until.ts";
 import type { Check } from "./check.ts";
 import type { Cluster } from "./cluster.ts";
@@ -68,7 +68,7 @@ export function hostileAgentCheck(check: Check, cluster: () => Cluster): void {
       agent.stream.send({ type: "DIAL_RSP", random: 2n, connectId: 77n, error: "" });
       // Data and an answer for connections that nobody has are answered by closing these; by the second answer all has been read.
       for (const connectId of [1n, 77n]) {
-        expect(await agent.stream.next("CLOSE_REQ")).toMatchObject({ connectId });
+        expect(await nextButDials(agent.stream)).toMatchObject({ type: "CLOSE_REQ", connectId });
       }
       expect(arrivals).toBe(0);
     } finally {
@@ -76,6 +76,14 @@ export function hostileAgentCheck(check: Check, cluster: () => Cluster): void {
       listener.close();
     }
   });
+}
+
+/** kube-apiserver looks after its aggregated API meanwhile, and this agent is as good for that as another. */
+async function nextButDials(stream: RawAgent["stream"]) {
+  for (;;) {
+    const packet = await stream.take("an answer");
+    if (packet?.type !== "DIAL_REQ" && packet?.type !== "DIAL_CLS") return packet;
+  }
 }
 
 /** With a new certificate, of this CA. */

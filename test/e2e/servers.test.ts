@@ -16,6 +16,7 @@ const sites = Object.values(nodeSites);
 const { a, b } = nodeSites;
 const ids: readonly ServerId[] = ["one", "two"];
 const tokensWithinMs = 30_000;
+const countedWithinMs = 30_000;
 
 describe("two servers with leases, agents as pods", () => {
   const cluster = useCluster({ frontend: { protocol: "grpc", transport: "uds" }, agent: "none" });
@@ -42,9 +43,13 @@ describe("two servers with leases, agents as pods", () => {
     const { kubectl } = cluster();
     for (const site of sites) {
       const pod = agentPodName(site);
-      const summary = await kubectl.text(["get", "--raw", `/api/v1/nodes/${site.name}/proxy/stats/summary`]);
-      const { pods } = JSON.parse(summary) as StatsSummary;
-      const used = pods.find(({ podRef }) => podRef.name === pod)?.containers[0]?.memory?.workingSetBytes;
+      // kubelet counts now and then.
+      const counted = async () => {
+        const summary = await kubectl.text(["get", "--raw", `/api/v1/nodes/${site.name}/proxy/stats/summary`]);
+        const { pods } = JSON.parse(summary) as StatsSummary;
+        return pods.find(({ podRef }) => podRef.name === pod)?.containers[0]?.memory?.workingSetBytes;
+      };
+      const used = await until("memory of the agent's pod", counted, { withinMs: countedWithinMs });
       const path = "jsonpath={.spec.containers[0].resources.requests.memory}";
       const asked = await kubectl.text(["get", "pod", pod, "--namespace=kube-system", `--output=${path}`]);
       expect(asked).toMatch(/^\d+Mi$/);

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { LeaseList } from "../../shared/kubernetes/lease.ts";
 import { type Endpoint, echoEndpoint } from "../support/endpoints.ts";
 import { readBytes } from "../support/frontend-client.ts";
 import {
@@ -189,6 +190,8 @@ describe.each(ownManifestArguments())("with the arguments and the roles of $sour
       (await api.call("GET", `/apis/coordination.k8s.io/v1/namespaces/${agentNamespace}/${ours}`)).body;
     let [serverLog, agentLog]: (readonly string[])[] = [];
     await carriesADial(list, async (server, agent) => {
+      const published = async () => ((await leases()) as LeaseList).items?.length === 1;
+      await until("the server's lease", published, server.withinStart());
       expect(await leases()).toMatchObject({ items: [{ spec: { leaseDurationSeconds: 30 } }] });
       const watches = async () => (await agent.metric("lease_watches_total", { http_response_code: "200" })) > 0;
       await until("the agent watches leases", watches, agent.withinStart());

@@ -7,6 +7,7 @@ import { byName, nodeSites } from "./network.ts";
 import { kubeletReadOnlyPort } from "./node-files.ts";
 import { aggregatedGroup, podName, podPorts } from "./pods.ts";
 import { serviceName } from "./serving-pair.ts";
+import { countedMemory } from "./stats-summary.ts";
 
 const settlesWithinMs = 30_000;
 const sites = Object.values(nodeSites);
@@ -22,13 +23,7 @@ export function proxyChecks(check: Check, cluster: () => Cluster): void {
   const raw = (path: string) => cluster().kubectl.text(["get", "--raw", path]);
 
   check.each(byName(sites))("stats/summary of %s", async (_name, site) => {
-    // kubelet counts now and then.
-    const counted = async () => {
-      const summary = JSON.parse(await raw(`/api/v1/nodes/${site.name}/proxy/stats/summary`)) as StatsSummary;
-      const pod = summary.pods.find(({ podRef }) => podRef.name === podName(site));
-      return summary.node.nodeName === site.name && pod?.containers.some(({ memory }) => memory !== undefined);
-    };
-    await until("memory of the pod's containers", counted, { withinMs: settlesWithinMs });
+    await countedMemory(cluster().kubectl, site, podName(site));
   });
 
   check("node proxy over http and https", async () => {
@@ -76,14 +71,6 @@ export function proxyChecks(check: Check, cluster: () => Cluster): void {
       `greeting.${aggregatedGroup}/from-${served}\n`,
     );
   });
-}
-
-interface StatsSummary {
-  readonly node: { readonly nodeName: string };
-  readonly pods: readonly {
-    readonly podRef: { readonly name: string };
-    readonly containers: readonly { readonly memory?: object }[];
-  }[];
 }
 
 /** The service, and what its controllers would make of it: Endpoints are read by the service proxy, slices by all else. */

@@ -9,6 +9,7 @@ import { useCluster } from "./kubectl-suite.ts";
 import { controlPlaneAddress, nodeSites, onNode } from "./network.ts";
 import { podName } from "./pods.ts";
 import { type ServerId, ServerPair } from "./server-pair.ts";
+import { countedMemory } from "./stats-summary.ts";
 import { SteadyLog } from "./steady-log.ts";
 
 const reference = "reference-v0.36.0";
@@ -16,7 +17,6 @@ const sites = Object.values(nodeSites);
 const { a, b } = nodeSites;
 const ids: readonly ServerId[] = ["one", "two"];
 const tokensWithinMs = 30_000;
-const countedWithinMs = 30_000;
 
 describe("two servers with leases, agents as pods", () => {
   const cluster = useCluster({ frontend: { protocol: "grpc", transport: "uds" }, agent: "none" });
@@ -43,13 +43,7 @@ describe("two servers with leases, agents as pods", () => {
     const { kubectl } = cluster();
     for (const site of sites) {
       const pod = agentPodName(site);
-      // kubelet counts now and then.
-      const counted = async () => {
-        const summary = await kubectl.text(["get", "--raw", `/api/v1/nodes/${site.name}/proxy/stats/summary`]);
-        const { pods } = JSON.parse(summary) as StatsSummary;
-        return pods.find(({ podRef }) => podRef.name === pod)?.containers[0]?.memory?.workingSetBytes;
-      };
-      const used = await until("memory of the agent's pod", counted, { withinMs: countedWithinMs });
+      const used = await countedMemory(kubectl, site, pod);
       const path = "jsonpath={.spec.containers[0].resources.requests.memory}";
       const asked = await kubectl.text(["get", "pod", pod, "--namespace=kube-system", `--output=${path}`]);
       expect(asked).toMatch(/^\d+Mi$/);
@@ -102,10 +96,3 @@ describe("two servers with leases, agents as pods", () => {
     await pair.linked(2);
   });
 });
-
-interface StatsSummary {
-  readonly pods: readonly {
-    readonly podRef: { readonly name: string };
-    readonly containers: readonly { readonly memory?: { readonly workingSetBytes: number } }[];
-  }[];
-}
